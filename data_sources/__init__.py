@@ -1,0 +1,1 @@
+"""Places where candles come from; one source a file, entered by entry points."""

@@ -1,0 +1,1 @@
+"""Encoders: each reads the candles of one stream."""

@@ -1,0 +1,65 @@
+"""The stack of ``dsc`` with ordinary convolutions: the twin that it is compared with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn, relu_
+
+from mtf.encoders.dsc import DSC
+from mtf.model.layers import FullConv, Norm
+
+
+class ConvBlock(nn.Module):
+    """Ordinary convolution, norm, ReLU, dropout."""
+
+    def __init__(
+        self, dim: int, kernel_size: int, dilation: int, causal: bool, norm: str, dropout: float
+    ) -> None:
+        super().__init__()
+        self.conv = FullConv(dim, kernel_size, dilation, causal)
+        self.norm = Norm(norm, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "batch time dim"], valid: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time dim"]:
+        """One block."""
+        return self.dropout(relu_(self.norm(self.conv(x), valid)))  # type: ignore[no-any-return]
+
+
+class Conv(DSC):
+    """Ordinary convolutions with dilations 1, 2, 4, … and skip aggregation.
+
+    Args:
+        num_blocks: blocks; the dilation doubles from block to block.
+        kernel_size: taps.
+        causal: look back only; False pads both sides and takes the window path.
+        norm: after each convolution: none, layer, or batch (statistics over valid slots, per
+            stream; those of training differ between blocks and windows).
+        dropout: after each block.
+    """
+
+    block = ConvBlock
+
+    def __init__(
+        self,
+        in_channels: int,
+        embed_dim: int,
+        *,
+        num_blocks: int = 4,
+        kernel_size: int = 3,
+        causal: bool = True,
+        norm: Literal["none", "layer", "batch"] = "none",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            embed_dim,
+            num_blocks=num_blocks,
+            kernel_size=kernel_size,
+            causal=causal,
+            norm=norm,
+            dropout=dropout,
+        )

@@ -1,0 +1,1 @@
+"""Things to predict; one task a file, entered by entry points."""

@@ -1,0 +1,5 @@
+"""``python -m mtf`` is ``mtf``."""
+
+from mtf.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Configs: the manual of every key, reading with all mistakes at once, and building objects."""

@@ -1,0 +1,127 @@
+"""What can be wrong between keys that are each right by themselves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from mtf.config.mistakes import Mistake
+from mtf.config.schema import Config, StreamConfig
+
+
+def cross_checks(config: Config) -> list[Mistake]:
+    """All contradictions between keys."""
+    return [
+        *_decisions(config),
+        *_split(config),
+        *_streams(config),
+        *_model(config),
+        *_training(config),
+    ]
+
+
+def _decisions(config: Config) -> Iterator[Mistake]:
+    decisions = config.decisions
+    if decisions.end_ms <= decisions.start_ms:
+        yield Mistake(
+            ("decisions", "end"),
+            f"found {decisions.end}, not after decisions.start, {decisions.start}",
+            "an end after the start",
+            "swap or mend the dates",
+        )
+    if len(decisions.symbols) > 1:
+        yield Mistake(
+            ("decisions", "symbols"),
+            f"found {len(decisions.symbols)} symbols: {', '.join(decisions.symbols)}",
+            "exactly one primary symbol: this version trains no panels of several",
+            "keep one, and give the others streams of their own with `symbol:`",
+        )
+
+
+def _split(config: Config) -> Iterator[Mistake]:
+    split = config.split
+    total = split.train + split.validation + split.calibration + split.test
+    if not math.isclose(total, 1.0, abs_tol=1e-6):
+        yield Mistake(
+            ("split",),
+            f"found shares that add up to {total:.6g}",
+            "train + validation + calibration + test = 1",
+            "mend the shares; what is not given has its default (0.7, 0.1, 0.05, 0.15)",
+        )
+
+
+def _streams(config: Config) -> Iterator[Mistake]:
+    for name, stream in config.streams.items():
+        if stream.derived_from is not None:
+            yield from _derived(config, name, stream, stream.derived_from)
+    if all((stream.symbol or config.symbol) != config.symbol for stream in config.streams.values()):
+        yield Mistake(
+            ("streams",),
+            f"found no stream of the primary symbol {config.symbol}",
+            "at least one stream of the symbol that decisions are about",
+            "leave out `symbol:` in one of them, or mend decisions.symbols",
+        )
+
+
+def _derived(config: Config, name: str, stream: StreamConfig, origin: str) -> Iterator[Mistake]:
+    path = ("streams", name, "from")
+    source = config.streams.get(origin)
+    if source is None:
+        others = ", ".join(other for other in config.streams if other != name)
+        yield Mistake(
+            path, f"found {origin!r}, no stream of this config", f"one of {others}", "mend the name"
+        )
+        return
+    if source.derived_from is not None:
+        yield Mistake(
+            path,
+            f"found {origin!r}, which is itself derived from {source.derived_from!r}",
+            "a stream that is delivered",
+            f"write `from: {source.derived_from}`",
+        )
+    if (source.symbol or config.symbol) != (stream.symbol or config.symbol):
+        yield Mistake(
+            path,
+            f"found {origin!r}, a stream of {source.symbol or config.symbol}",
+            f"a stream of {stream.symbol or config.symbol}",
+            "mend `from` or `symbol`",
+        )
+    fine, coarse = source.timeframe, stream.timeframe
+    if not (fine < coarse and coarse.duration_ms % fine.duration_ms == 0):
+        yield Mistake(
+            path,
+            f"found {origin!r} with candles of {fine}, from which {coarse} can't be built",
+            f"a finer stream whose candles fill one of {coarse} exactly",
+            "derive it from another stream, or leave out `from`",
+        )
+
+
+def _model(config: Config) -> Iterator[Mistake]:
+    model = config.model
+    heads = model.fusion.options.get("num_heads")
+    if isinstance(heads, int) and heads > 0 and model.embed_dim % heads:
+        yield Mistake(
+            ("model", "embed_dim"),
+            f"found {model.embed_dim}, not divisible by model.fusion.num_heads, {heads}",
+            f"a multiple of {heads}",
+            "change one of the two",
+        )
+    if (model.tokens.name == "patch") != (model.tokens.patch is not None):
+        found = "found nothing" if model.tokens.patch is None else f"found {model.tokens.patch}"
+        yield Mistake(
+            ("model", "tokens", "patch"),
+            f"{found} with model.tokens.name: {model.tokens.name}",
+            "slots a token with name: patch, null with every other",
+            "set model.tokens.patch, or model.tokens.name: patch",
+        )
+
+
+def _training(config: Config) -> Iterator[Mistake]:
+    optimizer = config.training.optimizer
+    if optimizer.momentum and optimizer.name != "rmsprop":
+        yield Mistake(
+            ("training", "optimizer", "momentum"),
+            f"found {optimizer.momentum} with name: {optimizer.name}",
+            "momentum only with name: rmsprop (adamw has its own)",
+            "remove momentum",
+        )

@@ -1,0 +1,135 @@
+"""The sections of a config that say how to learn: sampling, optimiser, schedule, devices, costs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from mtf.config.plugin_spec import Strict
+
+
+class SplitConfig(Strict):
+    """Shares of the decisions in the order of time; they add up to 1."""
+
+    train: float = Field(0.70, gt=0, lt=1, description="share of the decisions to learn from")
+    validation: float = Field(0.10, gt=0, lt=1, description="share for early stopping")
+    calibration: float = Field(0.05, gt=0, lt=1, description="share for calibrating probabilities")
+    test: float = Field(0.15, gt=0, lt=1, description="share for the final figures, the last one")
+
+
+class CostsConfig(Strict):
+    """What trading costs; labels and figures that know of costs use these."""
+
+    commission: float = Field(0.001, ge=0, lt=1, description="fraction of the value of every fill")
+    slippage_bps: float = Field(0.0, ge=0, lt=10_000, description="basis points lost in every fill")
+    order_latency_ms: int = Field(
+        0, ge=0, description="from the decision to the earliest fill, in milliseconds"
+    )
+    funding: Literal["none"] = Field("none", description="funding payments: none are charged")
+
+
+class TokensConfig(Strict):
+    """How many vectors a stream hands to the fusion, and which."""
+
+    name: Literal["log", "mean", "last", "patch", "all"] = Field(
+        "log",
+        description="log: means over spans that double with age; mean: one over the lookback; "
+        "last: the last slot; patch: means over `patch` slots; all: every slot",
+    )
+    patch: int | None = Field(None, ge=1, description="slots a token; only with name: patch")
+    forming: Literal[False] = Field(
+        False, description="a token of the candle that is not closed yet: not in this version"
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="probability that a token is hidden in training"
+    )
+
+
+class EmbeddingsConfig(Strict):
+    """What is added to tokens beside timeframe, volatility and age."""
+
+    position: Literal["span", "none"] = Field(
+        "span", description="span: log age of a token's newest and oldest slot; none: nothing"
+    )
+
+
+class SamplingConfig(Strict):
+    """Which decisions a training step sees: groups of decisions, a stride apart."""
+
+    path: Literal["auto", "encode_once", "window"] = Field(
+        "auto",
+        description="encode_once: each candle is encoded once a group; window: once a decision; "
+        "auto: encode_once where the encoder allows it",
+    )
+    groups: int = Field(16, ge=1, description="groups a batch")
+    decisions: int = Field(16, ge=1, description="decisions a group")
+    stride: int = Field(4, ge=1, description="clock steps from one decision of a group to the next")
+    steps_per_epoch: int = Field(40, ge=1, description="optimiser steps an epoch")
+
+
+class OptimizerConfig(Strict):
+    """The optimiser."""
+
+    name: Literal["adamw", "rmsprop"] = Field("adamw", description="the method")
+    lr: float = Field(1.0e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(1.0e-4, ge=0, description="weight decay")
+    momentum: float = Field(0.0, ge=0, lt=1, description="only with name: rmsprop")
+
+
+class ScheduleConfig(Strict):
+    """The learning rate over the run."""
+
+    name: Literal["cosine", "one_cycle", "constant"] = Field(
+        "cosine", description="cosine falls to 0; one_cycle rises and falls; constant stays"
+    )
+    warmup: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of all steps in which the rate rises; 0 with one_cycle means 0.3",
+    )
+
+
+class TrainingConfig(Strict):
+    """The loop."""
+
+    sampling: SamplingConfig = Field(SamplingConfig(), description="what a step sees")
+    epochs: int = Field(8, ge=1, description="validations; early stopping may end sooner")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(), description="the optimiser")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="the learning rate over the run")
+    clip_norm: float | None = Field(1.0, gt=0, description="largest gradient norm; null: no limit")
+    accumulate: int = Field(1, ge=1, description="batches an optimiser step")
+    patience: int | None = Field(
+        10, ge=1, description="epochs without a better validation loss; null: never stop early"
+    )
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="moving average of the weights, per step; null: none"
+    )
+    stream_dropout: float = Field(
+        0.3, ge=0, le=1, description="probability that a decision loses some of its streams"
+    )
+    checkpoint_every: int = Field(50, ge=1, description="optimiser steps from save to save")
+
+
+class FabricConfig(Strict):
+    """Devices and precision, as Lightning Fabric names them."""
+
+    accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = Field(
+        "auto", description="the kind of device; auto takes the fastest there is"
+    )
+    devices: int = Field(1, ge=1, description="number of devices, one process each")
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = Field(
+        "32-true", description="of weights and arithmetic"
+    )
+    threads: int | None = Field(2, ge=1, description="processor threads of torch; null: its choice")
+
+
+class EvaluationConfig(Strict):
+    """What the figures of the test part are compared with."""
+
+    baselines: list[Literal["class_prior", "momentum", "logistic", "naive_candle"]] = Field(
+        ["class_prior", "momentum", "logistic", "naive_candle"],
+        description="baselines that are fitted and printed beside the model",
+    )
+    bootstrap: int = Field(1000, ge=0, description="resamples for intervals and tests; 0: none")

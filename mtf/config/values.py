@@ -1,0 +1,55 @@
+"""Kinds of values in a config that YAML does not know: timeframes and points in time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
+
+from mtf.config.plugin_spec import mistake
+from mtf.errors import ConfigError
+from mtf.market.timeframe import Timeframe
+
+
+def _timeframe(value: Any) -> Timeframe:
+    if isinstance(value, Timeframe):
+        return value
+    try:
+        return Timeframe.parse(value)
+    except ConfigError as error:
+        raise mistake(error) from None
+
+
+def _utc_text(value: Any) -> str:
+    """Normalise an ISO date or time to UTC without an offset, such as 2024-01-31T12:00:00."""
+    try:
+        time = datetime.fromisoformat(value if isinstance(value, str) else str(value))
+    except ValueError as error:
+        raise mistake(
+            ConfigError(
+                f"found {value!r}",
+                'an ISO date or time, UTC where no offset is given, such as "2024-01-31"',
+                str(error),
+            )
+        ) from None
+    time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    text = time.replace(tzinfo=None).isoformat()
+    return text.removesuffix("T00:00:00")
+
+
+def to_ms(text: str) -> int:
+    """Milliseconds since the epoch of a normalised time."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+TimeframeKey = Annotated[
+    Timeframe,
+    PlainValidator(_timeframe),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,3}[smhdw]$"}),
+]
+"""A timeframe, written ``1m`` in files."""
+
+TimeKey = Annotated[str, PlainValidator(_utc_text), WithJsonSchema({"type": "string"})]
+"""A point in time as ISO text, UTC."""

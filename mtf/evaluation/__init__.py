@@ -1,0 +1,1 @@
+"""Honest figures about forecasts: metrics, their intervals, and the baselines to beat."""

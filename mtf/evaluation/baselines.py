@@ -1,0 +1,34 @@
+"""The baselines by name, as the config names them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+from mtf.errors import ConfigError
+from mtf.evaluation.baseline import Baseline
+from mtf.evaluation.candle_baselines import MeanCandle, NaiveCandle
+from mtf.evaluation.class_baselines import ClassPrior, Logistic, Momentum
+
+_EVERY = (ClassPrior, Momentum, Logistic, NaiveCandle, MeanCandle)
+BASELINES: dict[str, Callable[[], Baseline]] = {baseline.name: baseline for baseline in _EVERY}
+DEFAULT = ("class_prior", "momentum", "logistic", "naive_candle")
+REFERENCES = ("naive_candle", "mean_candle")
+"""What the skill of a candle is measured against: always computed, whether asked for or not."""
+
+
+def check_baselines(names: Sequence[str]) -> None:
+    """Refuse names that no baseline has.
+
+    Raises:
+        ConfigError: with the nearest names.
+    """
+    for name in names:
+        if name in BASELINES:
+            continue
+        near = difflib.get_close_matches(name, BASELINES, n=3)
+        raise ConfigError(
+            f"evaluation.baselines: found {name!r}",
+            f"names out of {', '.join(BASELINES)}",
+            f"did you mean {' or '.join(near)}?" if near else "take one of these",
+        )

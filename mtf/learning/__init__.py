@@ -1,0 +1,1 @@
+"""Learning: splits, batches, losses, the loop, checkpoints."""

@@ -1,0 +1,203 @@
+"""From decision times to a batch: blocks of candles, and where each decision looks in them.
+
+Two layouts, one model. *Encode once*: the decisions of a group share one block a stream, so each
+candle is encoded once for all of them. *Window*: every decision has a block of its own, for
+encoders that are not causal or have no finite receptive field. Decisions for which a candle came
+late always have their own block, scanned as things were known then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+
+from mtf.learning.kernels import gather_blocks
+from mtf.learning.targets import Labels, labels_of
+from mtf.market.asof import NEVER_MS, Known, window
+from mtf.market.stream import Stream
+from mtf.market.world import World
+from mtf.model.batch import Batch, StreamBatch, TargetBatch
+from mtf.plugins.contracts import Head
+
+MAX_BLOCK_SLOTS = 8_192
+"""No block is longer: running sums restart with every block, and memory stays bounded."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the decisions of one stream lie in blocks.
+
+    Attributes:
+        start: first slot of each block.
+        length: slots of every block.
+        block: block of each decision.
+    """
+
+    start: Int64[np.ndarray, " block"]
+    length: int
+    block: Int64[np.ndarray, " decision"]
+
+
+@dataclass(frozen=True)
+class BatchBuilder:
+    """Builds batches of one world.
+
+    Attributes:
+        world: the market.
+        heads: the heads whose labels go with the batch.
+        required_slots: slots up to the last one that a decision needs of each stream.
+        once: streams that are encoded once; the others take the window path.
+    """
+
+    world: World
+    heads: Mapping[str, Head]
+    required_slots: Mapping[str, int]
+    once: Mapping[str, bool]
+
+    def build(
+        self,
+        times: Int64[np.ndarray, "group member"],
+        end_ms: int | None,
+        dropped: Bool[np.ndarray, "decision stream"] | None = None,
+        labels: Labels | None = None,
+    ) -> Batch:
+        """The batch of ``times``, flattened group by group.
+
+        Args:
+            times: decision times in ms.
+            end_ms: end of the part, where labels are purged; None = no border.
+            dropped: streams taken away from each decision.
+            labels: of these decisions, where they are known already.
+        """
+        flat = times.reshape(-1)
+        group = np.repeat(np.arange(times.shape[0]), times.shape[1])
+        known = self.world.known(flat)
+        present = self._present(known, dropped)
+        streams = {
+            name: self._stream(name, flat, group, known[name], present[name]) for name in known
+        }
+        if labels is None:
+            labels = labels_of(self.heads, self.world, flat, end_ms)
+        return Batch(streams, targets_of(labels))
+
+    def _present(
+        self, known: Mapping[str, Known], dropped: Bool[np.ndarray, "decision stream"] | None
+    ) -> dict[str, Bool[np.ndarray, " decision"]]:
+        """Presence of each stream after dropping; what is derived goes with its source."""
+        present = {name: answer.present for name, answer in known.items()}
+        if dropped is None:
+            return present
+        lost = {name: dropped[:, index] for index, name in enumerate(known)}
+        for name, stream in self.world.streams.items():
+            source = stream.spec.derived_from
+            gone = lost[name] if source is None else lost[name] | lost[source]
+            present[name] = present[name] & ~gone
+        return present
+
+    def _stream(
+        self,
+        name: str,
+        times: Int64[np.ndarray, " decision"],
+        group: Int64[np.ndarray, " decision"],
+        known: Known,
+        present: Bool[np.ndarray, " decision"],
+    ) -> StreamBatch:
+        """One stream of the batch."""
+        stream, need = self.world.streams[name], self.required_slots[name]
+        own = np.arange(len(times))
+        layout = lay_out(known.last_slot, group if self.once[name] else own, need)
+        start = layout.start - stream.candles.first_slot
+        values, valid = gather_blocks(stream.features, stream.feature_valid, start, layout.length)
+        block = layout.block
+        late = np.flatnonzero(known.late & present)
+        if len(late):
+            block = block.copy()
+            block[late] = len(values) + np.arange(len(late))
+            values, valid = _append_late(stream, times[late], values, valid)
+        last = known.last_slot - layout.start[layout.block]
+        last[late] = layout.length - 1
+        return StreamBatch(
+            values=torch.from_numpy(values),
+            valid=torch.from_numpy(valid),
+            block=torch.from_numpy(block),
+            last=torch.from_numpy(last),
+            present=torch.from_numpy(present),
+            log_sigma=torch.from_numpy(log_sigma(known)),
+            age=torch.from_numpy(log_age(known, stream)),
+        )
+
+
+def lay_out(
+    last_slot: Int64[np.ndarray, " decision"], group: Int64[np.ndarray, " decision"], need: int
+) -> Layout:
+    """Blocks that hold the ``need`` slots up to each decision's last one.
+
+    A group whose candles span more than ``MAX_BLOCK_SLOTS`` gets several blocks; equal blocks
+    of different groups are one.
+    """
+    room = max(MAX_BLOCK_SLOTS - need, 0) + 1
+    first = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, group, last_slot)
+    piece = (last_slot - first[group]) // room
+    keys, block = np.unique(np.stack([group, piece]), axis=1, return_inverse=True)
+    block = block.reshape(-1)
+    lowest = np.full(keys.shape[1], np.iinfo(np.int64).max)
+    highest = np.full(keys.shape[1], np.iinfo(np.int64).min)
+    np.minimum.at(lowest, block, last_slot)
+    np.maximum.at(highest, block, last_slot)
+    length = need + int((highest - lowest).max())
+    end, same = np.unique(highest, return_inverse=True)
+    return Layout(end - length + 1, length, same.reshape(-1)[block].astype(np.int64))
+
+
+def log_sigma(known: Known) -> Float32[np.ndarray, " decision"]:
+    """``(ln sigma_bps - 2) / 2``: near 0 for usual volatilities; 0 where unknown."""
+    there = np.isfinite(known.sigma)
+    sigma_bps = np.where(there, known.sigma, 1.0) * 1e4
+    return np.where(there, (np.log(sigma_bps) - 2) / 2, 0.0).astype(np.float32)
+
+
+def log_age(known: Known, stream: Stream) -> Float32[np.ndarray, " decision"]:
+    """``log(1 + age of the last candle in durations)``; 0 where there is none."""
+    there = known.age_ms < NEVER_MS
+    age = np.where(there, known.age_ms, 0) / stream.spec.timeframe.duration_ms
+    return np.log1p(np.maximum(age, 0)).astype(np.float32)
+
+
+def _append_late(
+    stream: Stream,
+    times: Int64[np.ndarray, " late"],
+    values: Float32[np.ndarray, "block time channel"],
+    valid: Bool[np.ndarray, "block time"],
+) -> tuple[Float32[np.ndarray, "blocks time channel"], Bool[np.ndarray, "blocks time"]]:
+    """The blocks with one more for each late decision, scanned as known at its time."""
+    assert stream.feature_set is not None
+    length = values.shape[1]
+    seen = [window(stream, stream.feature_set, int(time), length) for time in times]
+    return (
+        np.concatenate([values, np.stack([features for features, _, _ in seen])]),
+        np.concatenate([valid, np.stack([usable for _, usable, _ in seen])]),
+    )
+
+
+def targets_of(labels: Labels) -> dict[str, dict[str, TargetBatch]]:
+    """Labels as tensors, in float32 where they are real numbers."""
+    return {
+        head: {
+            target: TargetBatch(
+                {name: _tensor(value) for name, value in label.values.items()},
+                torch.from_numpy(label.present),
+            )
+            for target, label in targets.items()
+        }
+        for head, targets in labels.items()
+    }
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    """Float32 for real numbers, int64 for classes."""
+    return torch.from_numpy(value.astype(np.float32 if value.dtype.kind == "f" else np.int64))

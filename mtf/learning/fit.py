@@ -1,0 +1,275 @@
+"""The training loop, on one page.
+
+Every step is a pure function of (seed, epoch, step) and the state that checkpoints hold, so a run
+that was killed anywhere goes on bit for bit as if it had not been (on a CPU, same threads). The
+loop knows nothing of configs, files of candles or TensorBoard: it is handed built parts.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from mtf.config.schema import TrainingConfig
+from mtf.errors import DataError
+from mtf.learning.batches import BatchBuilder
+from mtf.learning.checkpoint import Checkpoint, write_checkpoint
+from mtf.learning.log import Log, Progress
+from mtf.learning.objective import count_labels, target_losses, total_loss
+from mtf.learning.optimise import (
+    WeightAverage,
+    learning_rate,
+    make_optimizer,
+    named_tensors,
+    set_tensors,
+)
+from mtf.learning.sampling import Sampler
+from mtf.learning.splits import Part
+from mtf.learning.validate import Validation, validate
+from mtf.model.batch import Batch
+from mtf.model.hybrid import HybridModel
+
+
+@dataclass
+class State:
+    """How far a run is; all of it is saved. Only the seconds vary from machine to machine."""
+
+    epoch: int = 0
+    step: int = 0
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    stale_epochs: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    finished: bool = False
+    samples: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass
+class Fitting:
+    """One training run: its parts, and the state that changes.
+
+    Attributes:
+        model: with its heads.
+        builder: makes the batches.
+        sampler: says which decisions a step sees.
+        parts: at least ``train`` and ``validation``.
+        weights: of each head in the total loss.
+        config: the ``training`` section.
+        steps_per_epoch: optimiser steps an epoch.
+        fabric: carries devices, precision and processes.
+        log: takes scalars.
+        progress: shows how far the run is.
+        folder: where checkpoints go; None = keep none (walk-forward, tests).
+    """
+
+    model: HybridModel
+    builder: BatchBuilder
+    sampler: Sampler
+    parts: Mapping[str, Part]
+    weights: Mapping[str, float]
+    config: TrainingConfig
+    steps_per_epoch: int
+    fabric: Fabric
+    log: Log
+    progress: Progress
+    folder: Path | None = None
+    state: State = field(default_factory=State)
+
+    def __post_init__(self) -> None:
+        """Set up the optimiser and the average of weights."""
+        plain = make_optimizer(self.model, self.config.optimizer)
+        self.wrapped, self.optimizer = self.fabric.setup(self.model, plain)
+        decay = self.config.ema_decay
+        self.average = WeightAverage(self.model, decay) if decay is not None else None
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return self.config.epochs * self.steps_per_epoch
+
+    def run(self) -> State:
+        """Train to the end, or until the validation loss stops falling.
+
+        Raises:
+            DataError: the loss is not finite; the message names the dates of the batch.
+            KeyboardInterrupt: after a checkpoint was written, so that the run can be resumed.
+        """
+        state = self.state
+        try:
+            while state.epoch < self.config.epochs and not state.finished:
+                while state.step < (state.epoch + 1) * self.steps_per_epoch:
+                    self._step()
+                    if state.step % self.config.checkpoint_every == 0:
+                        self.save("last")
+                self._end_epoch()
+                self.save("last")
+        except KeyboardInterrupt:
+            self.save("last")
+            raise
+        finally:
+            self.progress.close()
+        return state
+
+    def _step(self) -> None:
+        """One optimiser step over the accumulated batches."""
+        state, began = self.state, time.perf_counter()
+        self.model.train()
+        batches = [self._batch(part) for part in range(self.config.accumulate)]
+        rate = learning_rate(
+            self.config.schedule, self.config.optimizer.lr, state.step, self.total_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, own = self._backward(batches)
+        norm = self._clip()
+        if not math.isfinite(loss + norm):
+            raise self._not_finite(loss)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update(self.model, state.step)
+        samples = sum(batch.size for batch in batches)
+        self._account(loss, samples, time.perf_counter() - began)
+        figures = {"train/loss": loss, "lr": rate, "grad_norm": norm}
+        figures |= {f"train/{name}/loss": value for name, value in own.items()}
+        figures["samples_per_second"] = samples / (time.perf_counter() - began)
+        for name, value in figures.items():
+            self.log.scalar(name, value, state.step)
+        self.progress.update(state.step, samples, figures)
+
+    def _batch(self, part: int) -> Batch:
+        """The batch of this step; ``part`` counts the accumulated ones."""
+        state, streams = self.state, len(self.builder.world.streams)
+        times = self.sampler.times(state.epoch, state.step, part)
+        dropped = self.sampler.dropped(state.epoch, state.step, streams, part)
+        return self.builder.build(times, self.parts["train"].end_ms, dropped)
+
+    def _backward(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
+        """Gradients of the loss over all batches; the loss itself, total and by head."""
+        counts = count_labels(batches)
+        total, own = 0.0, dict.fromkeys(self.weights, 0.0)
+        for batch in batches:
+            batch = batch.to(self.fabric.device)
+            sums = target_losses(self.model.heads_by_name, self.wrapped(batch), batch)
+            loss, parts = total_loss(self.model.heads_by_name, self.weights, sums, counts)
+            self.fabric.backward(loss)
+            total += float(loss.detach())
+            own = {name: own[name] + float(value) for name, value in parts.items()}
+        return total, own
+
+    def _clip(self) -> float:
+        """Limit the gradient; its norm before that."""
+        limit = math.inf if self.config.clip_norm is None else self.config.clip_norm
+        norm = self.fabric.clip_gradients(
+            self.wrapped, self.optimizer, max_norm=limit, error_if_nonfinite=False
+        )
+        return float(torch.as_tensor(norm))
+
+    def _account(self, loss: float, samples: int, seconds: float) -> None:
+        """Take a finished step into the state."""
+        state = self.state
+        state.step += 1
+        state.loss_sum += loss
+        state.loss_steps += 1
+        state.samples += samples
+        state.seconds += seconds
+
+    def _not_finite(self, loss: float) -> DataError:
+        """The error for a loss or gradient that is NaN or infinite."""
+        times = self.sampler.times(self.state.epoch, self.state.step)
+        first, last = (np.datetime64(int(edge), "ms") for edge in (times.min(), times.max()))
+        return DataError(
+            f"loss {loss} or its gradient is not finite at step {self.state.step}; the batch's "
+            f"decisions lie between {first} and {last}",
+            "finite losses",
+            "look at the data of these dates (mtf inspect), or lower training.optimizer.lr; "
+            "checkpoints up to the step before are kept",
+        )
+
+    def _end_epoch(self) -> None:
+        """Validate, keep the best weights, decide whether to go on."""
+        state = self.state
+        found = self._validate()
+        for name, value in {"loss": found.loss, **found.figures}.items():
+            self.log.scalar(f"validation/{name}", value, state.step)
+        state.history.append({"train": state.loss_sum / state.loss_steps, "validation": found.loss})
+        state.loss_sum, state.loss_steps = 0.0, 0
+        if found.loss < state.best_loss:
+            state.best_loss, state.best_epoch, state.stale_epochs = found.loss, state.epoch, 0
+            self.save("best")
+        else:
+            state.stale_epochs += 1
+        state.epoch += 1
+        patience = self.config.patience
+        state.finished = patience is not None and state.stale_epochs >= patience
+        self.progress.epoch(state.epoch, state.step, {"loss": found.loss, **found.figures})
+
+    def _validate(self) -> Validation:
+        """Losses and metrics on the validation part, with the averaged weights where there are."""
+        part, stride = self.parts["validation"], self.config.sampling.stride
+        averaged = nullcontext() if self.average is None else self.average.applied_to(self.model)
+        with averaged:
+            return validate(self.model, self.builder, part, self.weights, stride)
+
+    def save(self, kind: str) -> None:
+        """Write a checkpoint: ``last`` holds all that resuming needs, ``best`` weights alone."""
+        if self.folder is None:
+            return
+        weights = named_tensors(self.model)
+        if kind == "best":
+            best = weights if self.average is None else self.average.values
+            write_checkpoint(self.folder, kind, self.state.step, {"weights": best}, {})
+            return
+        tensors = {"weights": weights, "optimizer": _optimizer_tensors(self.optimizer)}
+        tensors["random"] = {"torch": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            tensors["random"]["cuda"] = torch.cuda.get_rng_state()
+        if self.average is not None:
+            tensors["average"] = self.average.values
+        state = asdict(self.state)
+        state["best_loss"] = None if math.isinf(self.state.best_loss) else self.state.best_loss
+        write_checkpoint(self.folder, kind, self.state.step, tensors, state)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a ``last`` checkpoint."""
+        values: dict[str, Any] = dict(checkpoint.state)
+        values["best_loss"] = math.inf if values["best_loss"] is None else values["best_loss"]
+        self.state = State(**values)
+        set_tensors(self.model, checkpoint.tensors["weights"])
+        _restore_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
+        if self.average is not None:
+            self.average.values = dict(checkpoint.tensors["average"])
+        torch.set_rng_state(checkpoint.tensors["random"]["torch"])
+        if torch.cuda.is_available() and "cuda" in checkpoint.tensors["random"]:
+            torch.cuda.set_rng_state(checkpoint.tensors["random"]["cuda"])
+
+
+def _optimizer_tensors(optimizer: Any) -> dict[str, torch.Tensor]:
+    """The optimiser's state as flat names, ``<parameter index>.<name>``."""
+    states = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, values in states.items()
+        for name, value in values.items()
+    }
+
+
+def _restore_optimizer(optimizer: Any, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put flat state back."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,51 @@
+"""Losses as plain functions: one value a decision, so that those without a label can drop out."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from einops import reduce
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+def cross_entropy(
+    logits: Float[Tensor, "batch class"],
+    classes: Int64[Tensor, " batch"],
+    *,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, " batch"]:
+    """Cross-entropy in nats.
+
+    Args:
+        logits: of every class.
+        classes: the true ones.
+        label_smoothing: share of the mass that is spread evenly over all classes.
+    """
+    return F.cross_entropy(logits, classes, label_smoothing=label_smoothing, reduction="none")
+
+
+def mse(
+    prediction: Float[Tensor, "batch *channel"], target: Float[Tensor, "batch *channel"]
+) -> Float[Tensor, " batch"]:
+    """Squared error, mean over the channels."""
+    return reduce((prediction - target).square(), "batch ... -> batch", "mean")
+
+
+def huber(
+    prediction: Float[Tensor, "batch *channel"],
+    target: Float[Tensor, "batch *channel"],
+    *,
+    delta: float = 1.0,
+) -> Float[Tensor, " batch"]:
+    """Half the squared error up to ``delta``, linear beyond; mean over the channels.
+
+    Args:
+        prediction: of every channel.
+        target: the truth, in the same units.
+        delta: the error from which on it is linear.
+    """
+    error = F.huber_loss(prediction, target, reduction="none", delta=delta)
+    return reduce(error, "batch ... -> batch", "mean")
+
+
+__all__ = ["cross_entropy", "huber", "mse"]

@@ -1,0 +1,112 @@
+"""Optimisers, learning rates and the moving average of weights.
+
+The learning rate is a pure function of the step, so nothing of it needs saving.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer, RMSprop
+
+from mtf.config.schema import OptimizerConfig, ScheduleConfig
+
+ONE_CYCLE_WARMUP, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
+"""Share of the rise, and the divisors at both ends (Smith and Topin 2018; PyTorch's defaults)."""
+
+
+def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """The optimiser of the config over all trainable parameters."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if config.name == "rmsprop":
+        return RMSprop(
+            parameters, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum
+        )
+    return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+
+
+def learning_rate(config: ScheduleConfig, peak: float, step: int, steps: int) -> float:
+    """The learning rate of step ``step`` (from 0) of ``steps``.
+
+    ``cosine`` falls to 0 after a linear warm-up over ``warmup`` of the steps; ``one_cycle`` rises
+    from peak/25 over 30 % of the steps (or ``warmup``) and falls to peak/25/10,000, both as
+    cosines; ``constant`` keeps the peak after the warm-up.
+    """
+    done = step / max(steps, 1)
+    if config.name == "one_cycle":
+        rise = config.warmup or ONE_CYCLE_WARMUP
+        start = peak / ONE_CYCLE_START
+        if done < rise:
+            return _cosine(start, peak, done / rise)
+        return _cosine(peak, start / ONE_CYCLE_END, (done - rise) / (1 - rise))
+    if done < config.warmup:
+        return peak * (step + 1) / max(config.warmup * steps, 1)
+    if config.name == "constant":
+        return peak
+    return _cosine(peak, 0.0, (done - config.warmup) / (1 - config.warmup))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    """From start to end along half a cosine."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+class WeightAverage:
+    """Exponential moving average of parameters; buffers are copied as they are.
+
+    Early on the decay is min(decay, (1 + step) / (10 + step)), so that the average does not carry
+    the random start along.
+
+    Args:
+        model: whose weights are averaged.
+        decay: per optimiser step.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        """Start from the model's weights."""
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in named_tensors(model).items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after optimiser step ``step`` (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        parameters = dict(model.named_parameters())
+        for name, value in named_tensors(model).items():
+            if name in parameters:
+                self.values[name].lerp_(value, 1 - decay)
+            else:
+                self.values[name].copy_(value)
+
+    @contextmanager
+    def applied_to(self, model: nn.Module) -> Iterator[None]:
+        """Within the block the model has the averaged weights."""
+        kept = {name: value.detach().clone() for name, value in named_tensors(model).items()}
+        set_tensors(model, self.values)
+        try:
+            yield
+        finally:
+            set_tensors(model, kept)
+
+
+def named_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and saved buffer once, by its first name (shared weights are one tensor)."""
+    kept = model.state_dict(keep_vars=True)
+    seen: set[int] = set()
+    unique = {}
+    for name, value in kept.items():
+        if id(value) not in seen:
+            seen.add(id(value))
+            unique[name] = value
+    return unique
+
+
+@torch.no_grad()
+def set_tensors(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Copy values into the model's parameters and buffers, in place."""
+    for name, value in named_tensors(model).items():
+        value.copy_(values[name])

@@ -1,0 +1,1 @@
+"""Candles, timeframes, what is known at t, and the labels that look beyond it."""

@@ -1,0 +1,119 @@
+"""One primary symbol with everything around it: its streams, its clock, its label volatility.
+
+A ``World`` answers questions about any decision time: what is known of each stream (``known``),
+and in which volatility its labels are measured (``label_volatility``). It holds no window and no
+label; memory is a few arrays a candle, whatever the lookback or the number of decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64
+
+from mtf.market.asof import Known, as_of
+from mtf.market.candles import CLOSE, Candles
+from mtf.market.label_kernels import ew_std
+from mtf.market.stream import Stream
+from mtf.market.timeframe import Timeframe
+
+LABEL_HALF_LIFE = 240
+LABEL_MIN_RETURNS = 60
+VOLATILITY_FLOOR = 1e-5
+
+
+@dataclass(frozen=True)
+class World:
+    """A primary symbol, its streams and its clock.
+
+    Attributes:
+        symbol: the primary symbol, whose candles labels are made of.
+        clock: the timeframe at whose closes decisions are made.
+        streams: all streams by name, in the order of the config.
+        clock_candles: the primary symbol's candles at the clock's timeframe.
+        label_sigma: s after every slot of ``clock_candles``; NaN until 60 observed returns.
+        clock_latency_ms: when a clock candle may be known after its close.
+    """
+
+    symbol: str
+    clock: Timeframe
+    streams: Mapping[str, Stream]
+    clock_candles: Candles
+    label_sigma: Float64[np.ndarray, " slot"]
+    clock_latency_ms: int = 0
+
+    def known(self, times: Int64[np.ndarray, " decision"]) -> dict[str, Known]:
+        """What is known of every stream at each of ``times`` (ms).
+
+        A stream derived from another is absent when that one is.
+        """
+        known = {name: as_of(stream, times) for name, stream in self.streams.items()}
+        for name, stream in self.streams.items():
+            source = stream.spec.derived_from
+            if source is not None:
+                present = known[name].present & known[source].present
+                known[name] = replace(known[name], present=present)
+        return known
+
+    def label_volatility(
+        self, times: Int64[np.ndarray, " decision"]
+    ) -> Float64[np.ndarray, " decision"]:
+        """The volatility s (log return a clock step) as of each time; NaN where not known yet."""
+        candles = self.clock_candles
+        row = self.clock.last_slot(times, self.clock_latency_ms) - candles.first_slot
+        inside = (row >= 0) & (len(candles) > 0)
+        row = np.clip(row, 0, max(len(candles) - 1, 0))
+        if candles.available_at is not None:
+            row = np.minimum(row, np.searchsorted(self._arrival, times, side="right") - 1)
+            inside &= row >= 0
+        values = self.label_sigma[np.maximum(row, 0)] if len(candles) else np.empty(len(times))
+        return np.where(inside, values, np.nan)
+
+    def row_at_or_after(
+        self, row: Int64[np.ndarray, " decision"]
+    ) -> Int64[np.ndarray, " decision"]:
+        """The first clock row with a candle at or after ``row``; -1 = none."""
+        there = self._there
+        if not len(there):
+            return np.full(len(row), -1)
+        at = np.searchsorted(there, row)
+        return np.where(at < len(there), there[np.minimum(at, len(there) - 1)], -1).astype(np.int64)
+
+    def row_at_or_before(
+        self, row: Int64[np.ndarray, " decision"]
+    ) -> Int64[np.ndarray, " decision"]:
+        """The last clock row with a candle at or before ``row``; -1 = none."""
+        there = self._there
+        if not len(there):
+            return np.full(len(row), -1)
+        at = np.searchsorted(there, row, side="right") - 1
+        return np.where(at >= 0, there[np.maximum(at, 0)], -1).astype(np.int64)
+
+    @cached_property
+    def _arrival(self) -> Int64[np.ndarray, " slot"]:
+        """When all clock candles up to each slot are known: a late one holds s back."""
+        candles = self.clock_candles
+        assert candles.available_at is not None
+        on_time = candles.open_time() + self.clock.duration_ms + self.clock_latency_ms
+        known = np.where(candles.valid, np.maximum(candles.available_at, on_time), 0)
+        return np.maximum.accumulate(known)
+
+    @cached_property
+    def _there(self) -> Int32[np.ndarray, " candle"]:
+        """Rows of ``clock_candles`` that hold a candle."""
+        return np.flatnonzero(self.clock_candles.valid).astype(np.int32)
+
+
+def label_sigma(candles: Candles, half_life: float = LABEL_HALF_LIFE) -> np.ndarray:
+    """The label volatility s after every slot: exponentially weighted standard deviation.
+
+    Args:
+        candles: of the clock's timeframe.
+        half_life: in observed returns.
+    """
+    close = candles.ohlcv[:, CLOSE]
+    sigma: np.ndarray = ew_std(close, candles.valid, half_life, LABEL_MIN_RETURNS, VOLATILITY_FLOOR)
+    return sigma

@@ -1,0 +1,85 @@
+"""A batch: blocks of candles, and where each decision looks in them.
+
+The same value serves both paths. *Encode once*: one block serves all decisions of a group.
+*Window*: every decision has a block of its own. The model does not know the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+
+@dataclass
+class StreamBatch:
+    """One stream of a batch.
+
+    Attributes:
+        values: features; what stands behind ``valid == False`` is never looked at.
+        valid: whether the slot may be used.
+        block: the block in which each decision finds its slots.
+        last: index within that block of the decision's last slot (by the timetable).
+        present: False = the stream is absent for this decision (missing, stale or dropped).
+        log_sigma: ``(ln sigma_bps - 2) / 2`` of the stream at the decision.
+        age: ``log1p`` of the age of the last candle in durations.
+    """
+
+    values: Float32[Tensor, "block time channel"]
+    valid: Bool[Tensor, "block time"]
+    block: Int64[Tensor, " decision"]
+    last: Int64[Tensor, " decision"]
+    present: Bool[Tensor, " decision"]
+    log_sigma: Float32[Tensor, " decision"]
+    age: Float32[Tensor, " decision"]
+
+    def to(self, device: torch.device | str) -> StreamBatch:
+        """The same on another device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        return StreamBatch(**moved)
+
+
+@dataclass
+class TargetBatch:
+    """Labels of one target of one head; rows without a label hold zeros."""
+
+    values: dict[str, Tensor]
+    present: Bool[Tensor, " decision"]
+
+    def to(self, device: torch.device | str) -> TargetBatch:
+        """The same on another device."""
+        values = {name: value.to(device) for name, value in self.values.items()}
+        return TargetBatch(values, self.present.to(device))
+
+
+@dataclass
+class Batch:
+    """What one step of training or prediction reads.
+
+    Attributes:
+        streams: by stream name; all have the same number of decisions.
+        targets: head -> target -> labels; empty at prediction.
+    """
+
+    streams: dict[str, StreamBatch]
+    targets: dict[str, dict[str, TargetBatch]]
+
+    @property
+    def size(self) -> int:
+        """Number of decisions."""
+        return len(next(iter(self.streams.values())).present)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same on another device."""
+        return Batch(
+            {name: stream.to(device) for name, stream in self.streams.items()},
+            {
+                head: {name: target.to(device) for name, target in targets.items()}
+                for head, targets in self.targets.items()
+            },
+        )
+
+
+__all__ = ["Batch", "StreamBatch", "TargetBatch"]

@@ -1,0 +1,100 @@
+"""What is added to a token so that the fusion knows where it comes from, and from when.
+
+Summed: its timeframe, role and symbol; the ages of its newest and oldest slot; and what its stream
+reports of itself, the log of its sigma and the age of its last candle. A stream that is absent
+shows one learned vector instead of tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Float32
+from torch import Tensor, nn
+
+from mtf.errors import ConfigError
+from mtf.market.stream import StreamSpec
+from mtf.model.fusion import learned
+from mtf.model.tokens import Spans
+
+POSITIONS = ("span", "none")
+AGE_SCALE = 10.0
+"""log1p of an age in seconds: 10 is about six hours, 16 a hundred days."""
+
+
+class TokenEmbeddings(nn.Module):
+    """Adds the embeddings of one stream's tokens.
+
+    Args:
+        streams: all streams in order.
+        spans: the tokens of each stream.
+        embed_dim: size of a token.
+        position: ``span`` (learned from the ages of a token's slots) or ``none``.
+    """
+
+    def __init__(
+        self, streams: Sequence[StreamSpec], spans: Sequence[Spans], embed_dim: int, position: str
+    ) -> None:
+        super().__init__()
+        if position not in POSITIONS:
+            raise ConfigError(f"found position {position!r}", f"one of {', '.join(POSITIONS)}")
+        kinds = [[s.timeframe.name for s in streams]]
+        kinds += [[s.role for s in streams], [s.symbol for s in streams]]
+        self.index = [
+            tuple(sorted(set(kind)).index(kind[i]) for kind in kinds) for i in range(len(streams))
+        ]
+        self.timeframe, self.role, self.symbol = (
+            learned(len(set(kind)), embed_dim) for kind in kinds
+        )
+        self.span = nn.Linear(2, embed_dim) if position == "span" else None
+        self.report = nn.ModuleList(nn.Linear(2, embed_dim) for _ in streams)
+        self.missing = learned(embed_dim)
+        for i, (stream, tokens) in enumerate(zip(streams, spans, strict=True)):
+            self.register_buffer(f"ages_{i}", span_ages(stream, tokens), persistent=False)
+
+    def forward(
+        self,
+        stream: int,
+        tokens: Float[Tensor, "decision token dim"],
+        mask: Bool[Tensor, "decision token"],
+        present: Bool[Tensor, " decision"],
+        log_sigma: Float[Tensor, " decision"],
+        age: Float[Tensor, " decision"],
+    ) -> tuple[Float[Tensor, "decision token dim"], Bool[Tensor, "decision token"]]:
+        """Embed the tokens of the stream with that index; return them and their mask.
+
+        A stream that is absent, or none of whose tokens has a valid slot, shows the learned
+        "missing" vector as its first token and nothing else.
+        """
+        origin = self._origin(stream)
+        shown = present & mask.any(1)
+        report = torch.stack([log_sigma, age], dim=-1)
+        report = self.report[stream](torch.where(shown.unsqueeze(-1), report, 0.0))
+        tokens = tokens + (origin + self._position(stream)) + report.unsqueeze(1)
+        absent = ~shown.unsqueeze(-1)
+        first = torch.where(absent, self.missing + origin, tokens[:, 0])
+        tokens = torch.cat([first.unsqueeze(1), tokens[:, 1:]], dim=1)
+        mask = torch.cat([mask[:, :1] | absent, mask[:, 1:] & ~absent], dim=1)
+        return tokens, mask
+
+    def _origin(self, stream: int) -> Tensor:
+        timeframe, role, symbol = self.index[stream]
+        return self.timeframe[timeframe] + self.role[role] + self.symbol[symbol]
+
+    def _position(self, stream: int) -> Tensor | float:
+        return 0.0 if self.span is None else self.span(getattr(self, f"ages_{stream}"))
+
+
+def span_ages(stream: StreamSpec, spans: Spans) -> Float32[Tensor, "token 2"]:
+    """Log ages (scaled) of the newest and oldest slot of each token, counted from slot closes."""
+    seconds = stream.timeframe.duration_ms / 1000
+    ages = [
+        [math.log1p(newest * seconds), math.log1p((oldest - 1) * seconds)]
+        for newest, oldest in spans
+    ]
+    return torch.tensor(ages) / AGE_SCALE
+
+
+__all__ = ["TokenEmbeddings", "span_ages"]

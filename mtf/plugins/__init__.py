@@ -1,0 +1,1 @@
+"""Sockets, and the registry of what fits them: every part that can be exchanged."""

@@ -1,0 +1,48 @@
+"""What every test shares: shapes checked at run time, one thread, the real data where it is."""
+
+from __future__ import annotations
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_variable] = "1"
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def _modules() -> list[str]:
+    """Every module of mtf except the compiled kernels, which no checker may wrap.
+
+    Nor mtf.config: pydantic checks its values, and has types that only it can check.
+    """
+    folders = {"mtf": "mtf", "mtf.encoders": "encoders", "mtf.heads": "heads"}
+    folders["mtf.data_sources"] = "data_sources"
+    found = []
+    for package, folder in folders.items():
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT / folder).with_suffix("").parts
+            unchecked = file.stem.endswith("kernels") or parts[0] == "config"
+            if file.stem != "__init__" and not unchecked:
+                found.append(".".join((package, *parts)))
+    return found
+
+
+_hook = install_import_hook(_modules(), "checking.typechecked")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real market data; tests on it are skipped where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"real market data is not at {REAL_DATA}")
+    return REAL_DATA

@@ -1,0 +1,142 @@
+"""The loop: resumes bit for bit, accumulates exactly, stops on NaN, keeps the best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tasks import Silent, small_task
+
+from mtf.errors import DataError
+from mtf.learning.checkpoint import read_newest
+from mtf.learning.fit import Fitting
+from mtf.learning.optimise import named_tensors
+
+
+def fitting(folder: Path | None = None, **changes: Any) -> Fitting:
+    """A small training loop."""
+    return small_task(**changes).fitting(Silent(), Silent(), folder)
+
+
+def same(left: Fitting, right: Fitting) -> bool:
+    """Whether two models have bit-equal weights."""
+    pairs = zip(named_tensors(left.model).items(), named_tensors(right.model).items(), strict=True)
+    return all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    one = fitting()
+    one.run()
+    two = fitting()
+    two.run()
+    assert same(one, two)
+    assert one.state.history == two.state.history
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4, 6, 7])
+def test_a_run_stopped_anywhere_goes_on_bit_for_bit(tmp_path: Path, stop_after: int) -> None:
+    changes = {"training": {"ema_decay": 0.9}, "model": {"fusion": {"dropout": 0.3}}}
+    whole = fitting(tmp_path / "whole", **changes)
+    whole.run()
+    first = fitting(tmp_path / "cut", **changes)
+    step = first._step
+
+    def interrupted() -> None:
+        if first.state.step == stop_after:
+            raise KeyboardInterrupt
+        step()
+
+    first._step = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    torch.manual_seed(12345)  # the process that resumes has drawn other numbers
+    second = fitting(tmp_path / "cut", **changes)
+    second.restore(read_newest(tmp_path / "cut", "last"))
+    assert second.state.step == stop_after
+    second.run()
+    assert same(whole, second)
+    assert whole.state.history == second.state.history
+    best = [read_newest(tmp_path / name, "best").tensors["weights"] for name in ("whole", "cut")]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def test_two_accumulated_batches_are_one_large_batch() -> None:
+    def gradients(accumulate: int, groups: int, parts: list[int]) -> list[torch.Tensor]:
+        run = fitting(
+            model={"fusion": {"dropout": 0.0}},
+            training={
+                "accumulate": accumulate,
+                "stream_dropout": 0.0,
+                "sampling": {"groups": groups},
+            },
+        )
+        times = np.concatenate([four_groups.sampler.times(0, 0, part) for part in parts])
+        pieces = np.split(times, accumulate)
+        end = run.parts["train"].end_ms
+        run._backward([run.builder.build(piece, end) for piece in pieces])
+        return [p.grad.clone() for p in run.model.parameters() if p.grad is not None]
+
+    four_groups = fitting()
+    large = gradients(1, 8, [0, 1])
+    small = gradients(2, 4, [0, 1])
+    for one, two in zip(large, small, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-7)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_dates() -> None:
+    run = fitting()
+    with torch.no_grad():
+        next(run.model.parameters()).fill_(float("nan"))
+    before = run.state.step
+    with pytest.raises(DataError, match=r"not finite at step 0; .* between 2024-01-01T"):
+        run.run()
+    assert run.state.step == before
+
+
+def test_it_stops_when_the_validation_loss_no_longer_falls() -> None:
+    run = fitting(training={"epochs": 6, "patience": 2, "optimizer": {"lr": 1e-12}})
+    run.model.requires_grad_(True)
+    losses = iter([1.0, 0.5, 0.7, 0.6, 0.4, 0.3])
+    from mtf.learning.validate import Validation
+
+    run._validate = lambda: Validation(next(losses), {})  # type: ignore[method-assign]
+    state = run.run()
+    assert (state.epoch, state.best_epoch, state.best_loss) == (4, 1, 0.5)
+    assert state.finished
+
+
+def test_the_best_checkpoint_holds_the_averaged_weights(tmp_path: Path) -> None:
+    run = fitting(tmp_path, training={"ema_decay": 0.9, "epochs": 1})
+    run.run()
+    assert run.average is not None
+    best = read_newest(tmp_path, "best").tensors["weights"]
+    assert all(torch.equal(best[name], value) for name, value in run.average.values.items())
+    assert not same_values(best, named_tensors(run.model))
+
+
+def same_values(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    """Whether all tensors are equal."""
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_every_figure_of_the_loop_is_logged() -> None:
+    run = fitting(training={"epochs": 1})
+    run.run()
+    assert isinstance(run.log, Silent)
+    names = set(run.log.scalars)
+    assert {"train/loss", "train/action/loss", "lr", "grad_norm", "samples_per_second"} <= names
+    assert {
+        "validation/loss",
+        "validation/action/log_loss",
+        "validation/next_candle/btc/mse",
+    } <= names
+    assert len(run.log.scalars["train/loss"]) == 4
+
+
+def test_training_learns_what_is_there() -> None:
+    run = fitting(training={"epochs": 6, "sampling": {"groups": 8, "steps_per_epoch": 20}})
+    history = run.run().history
+    assert history[-1]["train"] < history[0]["train"]

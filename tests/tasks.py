@@ -1,0 +1,74 @@
+"""Small runs for tests: a config of a minute's market with two streams and a reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtf.config.load import parse_config
+from mtf.config.schema import Config
+from mtf.learning.log import Log, Progress
+from mtf.learning.task import Task, prepare
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "data": {"name": "synthetic", "world": "market", "seed": 1},
+    "decisions": {
+        "clock": "1m",
+        "start": "2024-01-01",
+        "end": "2024-01-02",
+        "symbols": ["ETHUSDT"],
+    },
+    "streams": {
+        "1m": {"lookback": 32},
+        "5m": {"lookback": 16, "from": "1m"},
+        "btc": {"timeframe": "1m", "lookback": 32, "symbol": "BTCUSDT"},
+    },
+    "model": {
+        "embed_dim": 16,
+        "encoder": {"name": "dsc", "num_blocks": 2},
+        "fusion": {"name": "attention", "num_layers": 1, "num_heads": 2, "feedforward_dim": 32},
+    },
+    "training": {
+        "sampling": {"groups": 4, "decisions": 4, "stride": 2, "steps_per_epoch": 4},
+        "epochs": 2,
+        "checkpoint_every": 3,
+    },
+    "fabric": {"accelerator": "cpu", "threads": 1},
+    "evaluation": {"bootstrap": 100},
+}
+
+
+class Silent(Log, Progress):
+    """Takes everything, keeps the scalars."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, list[float]] = {}
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        self.scalars.setdefault(name, []).append(value)
+
+    def hparams(self, config: Any, metrics: Any) -> None: ...
+
+    def update(self, step: int, samples: int, figures: Any) -> None: ...
+
+    def epoch(self, epoch: int, step: int, figures: Any) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def small_config(**changes: Any) -> Config:
+    """The small config with some sections changed, deep down where they are dictionaries."""
+    return parse_config(_deep(SMALL, changes))
+
+
+def small_task(**changes: Any) -> Task:
+    """The small config, made ready."""
+    return prepare(small_config(**changes))
+
+
+def _deep(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = _deep(base[key], value) if both else value
+    return result
