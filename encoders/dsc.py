@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn, relu_
 
 from mtf.errors import ConfigError
-from mtf.model.layers import DepthwiseConv, Norm, cache_pieces
+from mtf.model.layers import DepthwiseConv, Norm, cache_pieces, keep_variance
 from mtf.plugins.contracts import Encoder
 
 
@@ -84,6 +84,7 @@ class DSC(Encoder):
             for i in range(num_blocks)
         )
         self.project = nn.Linear(num_blocks * embed_dim, embed_dim)
+        keep_variance(self)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], valid: Bool[Tensor, "batch time"]

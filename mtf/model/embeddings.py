@@ -22,6 +22,7 @@ from mtf.model.tokens import Spans
 POSITIONS = ("span", "none")
 AGE_SCALE = 10.0
 """log1p of an age in seconds: 10 is about six hours, 16 a hundred days."""
+SMALL = 0.1
 
 
 class TokenEmbeddings(nn.Module):
@@ -48,8 +49,8 @@ class TokenEmbeddings(nn.Module):
         self.timeframe, self.role, self.symbol = (
             learned(len(set(kind)), embed_dim) for kind in kinds
         )
-        self.span = nn.Linear(2, embed_dim) if position == "span" else None
-        self.report = nn.ModuleList(nn.Linear(2, embed_dim) for _ in streams)
+        self.span = small_linear(embed_dim) if position == "span" else None
+        self.report = nn.ModuleList(small_linear(embed_dim) for _ in streams)
         self.missing = learned(embed_dim)
         for i, (stream, tokens) in enumerate(zip(streams, spans, strict=True)):
             self.register_buffer(f"ages_{i}", span_ages(stream, tokens), persistent=False)
@@ -85,6 +86,14 @@ class TokenEmbeddings(nn.Module):
 
     def _position(self, stream: int) -> Tensor | float:
         return 0.0 if self.span is None else self.span(getattr(self, f"ages_{stream}"))
+
+
+def small_linear(embed_dim: int) -> nn.Linear:
+    """Two figures to a vector, small at first: what a token holds must not drown in it."""
+    linear = nn.Linear(2, embed_dim)
+    nn.init.normal_(linear.weight, std=SMALL)
+    nn.init.zeros_(linear.bias)
+    return linear
 
 
 def span_ages(stream: StreamSpec, spans: Spans) -> Float32[Tensor, "token 2"]:

@@ -157,6 +157,24 @@ class FullConv(nn.Module):
         return y.transpose(1, 2)
 
 
+@torch.no_grad()
+def keep_variance(module: nn.Module) -> None:
+    """Weights that pass the variance of their input on through ReLUs; biases 0.
+
+    He et al. (2015). With PyTorch's defaults each layer halves the signal: after four blocks the
+    candles would hardly show beside the embeddings that are added to tokens.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv1d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+        elif isinstance(part, DepthwiseConv):
+            nn.init.normal_(part.weight, std=math.sqrt(2 / len(part.weight)))
+        else:
+            continue
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
+
+
 def tap_shifts(kernel_size: int, dilation: int, causal: bool) -> tuple[int, ...]:
     """How many slots back each tap looks, oldest first; negative looks ahead."""
     total = (kernel_size - 1) * dilation

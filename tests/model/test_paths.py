@@ -42,6 +42,13 @@ def test_outputs_agree(encoder: str, options: dict[str, Any], tokens: str) -> No
         assert float((value - windows[name]).detach().abs().max()) <= 1e-5, name
 
 
+def relative_difference(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> float:
+    """Norm of the difference of all tensors together, in norms of the first."""
+    difference = torch.stack([(left[name] - right[name]).norm() for name in left]).norm()
+    size = torch.stack([tensor.norm() for tensor in left.values()]).norm()
+    return float(difference / size.clamp(min=1e-6))
+
+
 @pytest.mark.parametrize(
     ("encoder", "options"), [e for e in ENCODERS if e[1].get("norm") != "batch"]
 )
@@ -53,10 +60,9 @@ def test_gradients_agree(encoder: str, options: dict[str, Any], weights: str) ->
         for once in (True, False)
     )
     assert once.keys() == windows.keys()
-    scale = max(float(gradient.abs().max()) for gradient in once.values())
-    for name, gradient in once.items():
-        size = max(float(gradient.abs().max()), 1e-3 * scale)
-        assert float((gradient - windows[name]).abs().max()) <= 1e-5 * size, name
+    assert relative_difference(once, windows) <= 1e-5
+    for name, gradient in once.items():  # one tensor alone: float32 sums in another order
+        assert relative_difference({"": gradient}, {"": windows[name]}) <= 3e-5, name
 
 
 def train_statistics(model: torch.nn.Module) -> None:
