@@ -87,6 +87,7 @@ def train(
 @app.command()
 def evaluate(run: Run, trust: Trust = False) -> None:
     """Compute the figures of a run's test part again."""
+    print(f"mtf evaluate {run}", flush=True)  # torch takes seconds
     from mtf import evaluate as verb
 
     verb.main(run, trust=trust)

@@ -11,7 +11,7 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
 
 from mtf.evaluation.part import evaluate_part_of
 from mtf.report.terminal import Terminal
-from mtf.run import load, write_json
+from mtf.run import keep, load
 
 
 def main(run: str, *, trust: bool = False) -> None:
@@ -26,8 +26,9 @@ def main(run: str, *, trust: bool = False) -> None:
     """
     found = load(run, trust_plugins=trust)
     terminal = Terminal()
+    for damaged in found.best().rejected:
+        terminal.line(f"passed over: {damaged}")
     done = evaluate_part_of(found.task(), samples_per_second=found.training_speed)
-    done.predictions.save(found.path / "predictions.parquet")
-    write_json(found.path / "metrics.json", done.results.as_dict())
+    keep(found, done)
     terminal.results(done.results)
     terminal.line(str(found.path))

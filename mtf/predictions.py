@@ -1,7 +1,7 @@
 """What a model said, as a plain value: times and arrays. The seam between the model and money.
 
 One row a decision of one symbol. Columns are named ``<head>.<output>``: ``action.prob_buy``,
-``action.label``, ``action.log_return``, ``next_candle.1m.close``, ``next_candle.1m.target_close``.
+``next_candle.1m.close``; what happened is ``action.label_class``, ``next_candle.1m.label_close``.
 What is absent (a label beyond the end of the part) is NaN; whole-number columns with a gap are
 floats. Saved as parquet, so any tool can read it. Knows nothing of torch.
 """

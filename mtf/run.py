@@ -19,10 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from mtf.config.load import load_config, resolved
 from mtf.config.schema import Config
+from mtf.config.yaml_text import read_yaml
 from mtf.errors import CheckpointError, MtfError
+from mtf.plugins.files import load_files
 
 if TYPE_CHECKING:
+    from mtf.evaluation.part import Evaluated
     from mtf.evaluation.results import Results
+    from mtf.learning.checkpoint import Checkpoint
     from mtf.learning.task import Task
     from mtf.predictions import Predictions
 
@@ -69,19 +73,29 @@ class Run:
             return {}
         return {"train": self.metrics["samples_per_second"]["train"]}
 
+    def best(self) -> Checkpoint:
+        """The newest sound checkpoint of the best weights, with those that were passed over.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        from mtf.learning.checkpoint import read_newest
+
+        return read_newest(self.checkpoints, "best")
+
     def task(self) -> Task:
         """The run made ready again: candles loaded, the best weights in the model.
 
         Raises:
             MtfError: data or checkpoints that can't be used; candles that are not those of the run.
         """
-        from mtf.learning.checkpoint import read_newest
         from mtf.learning.optimise import set_tensors
         from mtf.learning.task import prepare
 
+        best = self.best()
         task = prepare(self.config)
         check_data(self, task)
-        set_tensors(task.model, read_newest(self.checkpoints, "best").tensors["weights"])
+        set_tensors(task.model, best.tensors["weights"])
         return task
 
     def predict(self, part: str = "test") -> Predictions:
@@ -154,13 +168,13 @@ def load(name: str | Path, *, trust_plugins: bool = False) -> Run:
     path = Path(name)
     if not (path / "config.yaml").is_file():
         path = _latest(str(name))
-    text = (path / "config.yaml").read_text()
-    _check_trust(path, text, trust_plugins)
+    if not trust_plugins:
+        _check_harmless(path / "config.yaml")
     return Run(path, load_config(path / "config.yaml"))
 
 
 def environment(task: Task) -> dict[str, Any]:
-    """Versions, plug-ins and the data's fingerprint."""
+    """Versions, plug-ins, sha256 of plug-in files, and the data's fingerprint."""
     return {
         "schema": 1,
         "mtf": metadata.version("mtf"),
@@ -170,6 +184,7 @@ def environment(task: Task) -> dict[str, Any]:
         "device": str(task.fabric.device),
         "data_fingerprint": task.fingerprint,
         "plugins": _plugin_origins(task.config),
+        "plugin_files": load_files(task.config.plugins),
         "paths": task.paths,
         "parameters": sum(p.numel() for p in task.model.parameters()),
     }
@@ -181,7 +196,13 @@ def check_data(run: Run, task: Task) -> None:
     Raises:
         CheckpointError: they are not.
     """
-    trained = _read_json(run.path / "environment.json")["data_fingerprint"]
+    trained = _read_json(run.path / "environment.json").get("data_fingerprint")
+    if not isinstance(trained, str):
+        raise CheckpointError(
+            f"{run.path / 'environment.json'} has no data_fingerprint",
+            "the file exactly as mtf wrote it",
+            "train again, or point to another run",
+        )
     if trained != task.fingerprint:
         raise CheckpointError(
             f"the candles of {run.path} have changed: fingerprint {task.fingerprint[:12]}",
@@ -190,13 +211,35 @@ def check_data(run: Run, task: Task) -> None:
         )
 
 
+def keep(run: Run, done: Evaluated) -> None:
+    """Write what an evaluation found: predictions.parquet and metrics.json.
+
+    Raises:
+        CheckpointError: the folder can't be written; old files stay as they were.
+    """
+    try:
+        done.predictions.save(run.path / "predictions.parquet")
+        write_json(run.path / "metrics.json", done.results.as_dict())
+    except OSError as error:
+        raise CheckpointError(
+            f"could not write predictions.parquet and metrics.json in {run.path}: "
+            f"{error.strerror or error}",
+            "a writable folder with room for them",
+            f"free space or fix the permissions, then mtf evaluate {run.path}",
+        ) from error
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON atomically."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: afterwards it is there in full, or as it was."""
+    """Write a text file atomically: afterwards it is there in full, or as it was.
+
+    Raises:
+        OSError: the disk refuses.
+    """
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with unfinished.open("w", encoding="utf-8") as file:
@@ -229,7 +272,7 @@ def _latest(name: str) -> Path:
     found = [path for path in found if _TIME.fullmatch(path.name)]
     if found:
         return max(found, key=_age_key)
-    there = sorted(path.parent.name for path in RUNS.glob("*/*/config.yaml"))
+    there = sorted(path.parent.parent.name for path in RUNS.glob("*/*/config.yaml"))
     raise CheckpointError(
         f"no run {name!r}: it is neither a run folder (no config.yaml) nor a name in {RUNS}/",
         f"one of {', '.join(dict.fromkeys(there)) or 'no runs yet'}, or the folder of a run",
@@ -243,18 +286,22 @@ def _age_key(path: Path) -> tuple[str, int]:
     return stamp, int(number[1:] or 1)
 
 
-def _check_trust(path: Path, text: str, trust_plugins: bool) -> None:
-    """Refuse to run a stranger's files by opening a run."""
-    import yaml
+def _check_harmless(config: Path) -> None:
+    """Refuse to run a stranger's files by opening a run.
 
-    values = yaml.safe_load(text)
-    named = values.get("plugins") if isinstance(values, dict) else None
-    if named and not trust_plugins:
-        raise MtfError(
-            f"{path}/config.yaml names plug-in files: {', '.join(map(str, named))}",
-            "a run without them, or your word that they may run",
-            "read them, then add --trust-plugins",
-        )
+    A run's config is resolved: one that builds on another file was not written by mtf, and what it
+    builds on may name plug-ins.
+    """
+    values = read_yaml(config).values
+    asked = values if isinstance(values, dict) else {}
+    for key in ("plugins", "base"):
+        if asked.get(key):
+            named = asked[key] if isinstance(asked[key], list) else [asked[key]]
+            raise MtfError(
+                f"{config} names files under {key}: {', '.join(map(str, named))}",
+                "a run without them, or your word that they may run",
+                "read them, then add --trust-plugins",
+            )
 
 
 def _plugin_origins(config: Config) -> dict[str, str]:
@@ -272,9 +319,14 @@ def _plugin_origins(config: Config) -> dict[str, str]:
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON file of a run."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} can't be read: {error}", "a JSON file written by mtf", "evaluate the run again"
-        ) from error
-    return content
+        content = json.loads(path.read_text())
+        reason = "" if isinstance(content, dict) else "no JSON object"
+    except OSError as error:
+        reason = str(error.strerror)
+    except ValueError as error:
+        reason = str(error)
+    if reason:
+        todo = "evaluate the run again" if path.stem == "metrics" else "use another run"
+        raise CheckpointError(f"{path} can't be read: {reason}", "a JSON file written by mtf", todo)
+    found: dict[str, Any] = content
+    return found

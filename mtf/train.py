@@ -13,13 +13,14 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
 
     cli(["train", *sys.argv[1:]])
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 from mtf.config.load import load_config
 from mtf.config.schema import Config
 from mtf.errors import MtfError
 from mtf.evaluation.part import evaluate_part_of, prior_scores
-from mtf.learning.checkpoint import read_newest
+from mtf.learning.checkpoint import Checkpoint, read_newest
 from mtf.learning.fit import Fitting
 from mtf.learning.log import Log
 from mtf.learning.optimise import set_tensors
@@ -28,7 +29,7 @@ from mtf.report.data import data_report, print_data
 from mtf.report.progress import progress
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
-from mtf.run import Run, check_data, create_run, environment, load, write_json
+from mtf.run import Run, check_data, create_run, environment, keep, load
 
 
 def train(config: Config, terminal: Terminal | None = None) -> Run:
@@ -40,13 +41,13 @@ def train(config: Config, terminal: Terminal | None = None) -> Run:
 
     Raises:
         MtfError: config, data or disk can't be used. Nothing is written before the data were read.
-        KeyboardInterrupt: after a checkpoint was written.
+        KeyboardInterrupt: with the run's folder, after a checkpoint was written.
     """
     terminal = terminal or Terminal()
     task = prepare(config)
     print_data(task, terminal.console)
     files = {"environment": environment(task), "data": data_report(task)}
-    return learn(create_run(config, files), task, terminal, resuming=False)
+    return learn(create_run(config, files), task, terminal)
 
 
 def go_on(run: Run, terminal: Terminal | None = None) -> Run:
@@ -55,34 +56,35 @@ def go_on(run: Run, terminal: Terminal | None = None) -> Run:
     Raises:
         MtfError: no sound checkpoint, or the candles are not those of the run.
     """
+    checkpoint = read_newest(run.checkpoints, "last")
     task = prepare(run.config)
     check_data(run, task)
-    return learn(run, task, terminal or Terminal(), resuming=True)
+    return learn(run, task, terminal or Terminal(), checkpoint)
 
 
-def learn(run: Run, task: Task, terminal: Terminal, *, resuming: bool) -> Run:
-    """Fit, evaluate with the best weights, record."""
-    log = TensorBoard(run.tensorboard)
-    fitting = start(run, task, terminal, log, resuming=resuming)
-    terminal.line(f"run folder {run.path}")
-    state = fitting.run()
-    set_tensors(task.model, read_newest(run.checkpoints, "best").tensors["weights"])
-    speed = {"train": state.samples / max(state.seconds, 1e-9)}
-    done = evaluate_part_of(task, samples_per_second=speed)
-    done.predictions.save(run.path / "predictions.parquet")
-    write_json(run.path / "metrics.json", done.results.as_dict())
-    log.hparams(task.config.model_dump(mode="json", by_alias=True), done.results.headline())
-    log.close()
-    terminal.results(done.results)
-    terminal.line(str(run.path))
+def learn(run: Run, task: Task, terminal: Terminal, checkpoint: Checkpoint | None = None) -> Run:
+    """Fit, evaluate with the best weights, record; go on from a checkpoint where one is given."""
+    done_before = checkpoint.state["step"] if checkpoint else None
+    with _interrupts_naming(run), closing(TensorBoard(run.tensorboard, done_before)) as log:
+        fitting = start(run, task, terminal, log, checkpoint)
+        terminal.line(f"run folder {run.path}")
+        state = fitting.run()
+        set_tensors(task.model, read_newest(run.checkpoints, "best").tensors["weights"])
+        speed = {"train": state.samples / max(state.seconds, 1e-9)}
+        done = evaluate_part_of(task, samples_per_second=speed)
+        keep(run, done)
+        log.hparams(task.config.model_dump(mode="json", by_alias=True), done.results.headline())
+        terminal.results(done.results)
+        terminal.line(str(run.path))
     return run
 
 
-def start(run: Run, task: Task, terminal: Terminal, log: Log, *, resuming: bool) -> Fitting:
-    """The training loop at its first step, or where the last checkpoint left it."""
+def start(
+    run: Run, task: Task, terminal: Terminal, log: Log, checkpoint: Checkpoint | None
+) -> Fitting:
+    """The training loop at its first step, or where the checkpoint left it."""
     training = task.config.training
     steps = training.epochs * training.sampling.steps_per_epoch
-    checkpoint = read_newest(run.checkpoints, "last") if resuming else None
     done = checkpoint.state["epoch"] if checkpoint else 0
     bar = progress(steps, training.epochs, terminal.console, prior_scores(task), done)
     fitting = task.fitting(log, bar, run.checkpoints)
@@ -103,8 +105,25 @@ def main(
             train(load_config(config, overrides))
         else:
             go_on(load(resume, trust_plugins=trust))
+    except KeyboardInterrupt as interrupt:
+        raise _interrupted(*map(str, interrupt.args)) from None
+
+
+@contextmanager
+def _interrupts_naming(run: Run) -> Iterator[None]:
+    """Ctrl-C says which run it stopped, where there is something to go on with."""
+    try:
+        yield
     except KeyboardInterrupt:
-        raise MtfError(
-            "interrupted; what was learned is in the run folder",
-            todo="go on with mtf train --resume RUN",
-        ) from None
+        left = any(run.checkpoints.glob("last-*"))
+        raise KeyboardInterrupt(*([run.path] if left else [])) from None
+
+
+def _interrupted(folder: str = "") -> MtfError:
+    """What to do after Ctrl-C."""
+    if not folder:
+        return MtfError("interrupted before the first step", todo="start the run again")
+    return MtfError(
+        f"interrupted; what was learned is in {folder}",
+        todo=f"go on with mtf train --resume {folder}",
+    )

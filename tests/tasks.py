@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from mtf.config.load import parse_config
 from mtf.config.schema import Config
@@ -59,6 +63,20 @@ class Silent(Log, Progress):
 def small_config(**changes: Any) -> Config:
     """The small config with some sections changed, deep down where they are dictionaries."""
     return parse_config(_deep(SMALL, changes))
+
+
+def file_config(file: Path, minutes: int, **changes: Any) -> Config:
+    """The small config on a csv file of so many minutes from the start of 2024, one stream."""
+    steps = np.random.default_rng(0).normal(0, 0.001, minutes + 1)
+    price = 2_000 * np.exp(np.cumsum(steps))
+    frame = pd.DataFrame({"time": 1_704_067_200 + 60 * np.arange(minutes)})
+    frame["open"], frame["close"] = price[:-1], price[1:]
+    frame["high"] = np.maximum(frame["open"], frame["close"])
+    frame["low"] = np.minimum(frame["open"], frame["close"])
+    frame["volume"] = 1.0
+    frame.to_csv(file, index=False)
+    base = {**SMALL, "data": {"name": "csv", "path": str(file)}, "streams": {"1m": None}}
+    return parse_config(_deep(_deep(base, {"streams": {"1m": {"lookback": 32}}}), changes))
 
 
 def small_task(**changes: Any) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,41 @@ def test_a_defect_is_one_line_and_exit_code_1(
     assert "Traceback" not in said
     with pytest.raises(KeyError):
         main(["list", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        (("runs/a/b",), "is in runs/a/b\n  to do: go on with mtf train --resume runs/a/b"),
+        ((), "interrupted before the first step\n  to do: start the run again"),
+    ],
+)
+def test_ctrl_c_names_the_run_to_go_on_with(
+    folder: tuple[str, ...],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(config: object) -> None:
+        raise KeyboardInterrupt(*folder)
+
+    monkeypatch.setattr("mtf.train.train", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "dsc_mtf"])
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_inspect_saves_json_and_takes_the_timeframe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, saved = tmp_path / "x.csv", tmp_path / "x.json"
+    file.write_text("t,o,h,l,c,v\n1640995200,1,1,1,1,1\n1640995320,1,1,1,1,1\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", str(file), "--timeframe", "1m", "--json", str(saved)])
+    assert ended.value.code == 0
+    assert "x 1m: 2 candles" in capsys.readouterr().out
+    assert json.loads(saved.read_text())["candles"] == 2
 
 
 def test_list_names_all_plugins_without_torch() -> None:

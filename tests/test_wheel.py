@@ -2,61 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import tomllib
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from wheels import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("mtf", "benchmarks", "configs", "data_sources", "encoders", "heads")
 
 pytestmark = pytest.mark.slow
-
-
-def run(*command: str | Path, folder: Path) -> str:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV"))}
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shutil.rmtree(
-        ROOT / "build" / "lib", ignore_errors=True
-    )  # would lend removed files to the wheel
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, folder=ROOT)
-    (path,) = folder.glob("mtf-*.whl")
-    return path
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with nothing but the wheel; its dependencies are those of the tests."""
-    home = tmp_path_factory.mktemp("environment")
-    venv.create(home, with_pip=True)
-    python = home / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel, folder=home)
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=home)
-    # A path file appends: the wheel's own mtf comes first, and editable hooks are not run.
-    (Path(site.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
-    return python
 
 
 def module_files() -> set[str]:

@@ -98,7 +98,10 @@ class StreamConfig(Strict):
     )
     symbol: str | None = Field(None, min_length=1, description="null: the primary symbol")
     latency_ms: int = Field(
-        0, ge=0, description="from a candle's close until it may be known, in milliseconds"
+        0,
+        ge=0,
+        description="from a candle's close until it may be known, in milliseconds; a derived "
+        "stream has at least that of its source",
     )
     max_age: float = Field(
         3.0,
@@ -177,13 +180,14 @@ class Config(Strict):
 
     def _stream_spec(self, name: str, stream: StreamConfig) -> StreamSpec:
         symbol = stream.symbol or self.symbol
+        source = self.streams[stream.derived_from] if stream.derived_from else stream
         return StreamSpec(
             name=name,
             symbol=symbol,
             timeframe=stream.timeframe,
             role="primary" if symbol == self.symbol else "reference",
             lookback=stream.lookback,
-            latency_ms=stream.latency_ms,
+            latency_ms=max(stream.latency_ms, source.latency_ms),  # not known before its source
             max_age=stream.max_age,
             derived_from=stream.derived_from,
         )

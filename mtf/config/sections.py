@@ -118,7 +118,7 @@ class FabricConfig(Strict):
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = Field(
         "auto", description="the kind of device; auto takes the fastest there is"
     )
-    devices: int = Field(1, ge=1, description="number of devices, one process each")
+    devices: int = Field(1, ge=1, le=1, description="number of devices; for now exactly one")
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = Field(
         "32-true", description="of weights and arithmetic"
     )

@@ -2,14 +2,14 @@
 
 Every step is a pure function of (seed, epoch, step) and the state that checkpoints hold, so a run
 that was killed anywhere goes on bit for bit as if it had not been (on a CPU, same threads). The
-loop knows nothing of configs, files of candles or TensorBoard: it is handed built parts.
+loop knows nothing of config files, files of candles or TensorBoard: it is handed built parts.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from mtf.config.schema import TrainingConfig
 from mtf.errors import DataError
 from mtf.learning.batches import BatchBuilder
 from mtf.learning.checkpoint import Checkpoint, write_checkpoint
+from mtf.learning.interrupt import interrupts_held
 from mtf.learning.log import Log, Progress
 from mtf.learning.objective import count_labels, target_losses, total_loss
 from mtf.learning.optimise import (
@@ -35,6 +36,7 @@ from mtf.learning.optimise import (
 from mtf.learning.sampling import Sampler
 from mtf.learning.splits import Part
 from mtf.learning.validate import Validation, validate
+from mtf.market.times import iso
 from mtf.model.batch import Batch
 from mtf.model.hybrid import HybridModel
 
@@ -104,23 +106,30 @@ class Fitting:
 
         Raises:
             DataError: the loss is not finite; the message names the dates of the batch.
-            KeyboardInterrupt: after a checkpoint was written, so that the run can be resumed.
+            KeyboardInterrupt: between two steps and after a checkpoint was written, so that the
+                run can be resumed; a second Ctrl-C does not wait.
         """
         state = self.state
         try:
-            while state.epoch < self.config.epochs and not state.finished:
-                while state.step < (state.epoch + 1) * self.steps_per_epoch:
-                    self._step()
-                    if state.step % self.config.checkpoint_every == 0:
-                        self.save("last")
-                self._end_epoch()
-                self.save("last")
-        except KeyboardInterrupt:
-            self.save("last")
-            raise
+            with interrupts_held() as interrupted:
+                while state.epoch < self.config.epochs and not state.finished:
+                    while state.step < (state.epoch + 1) * self.steps_per_epoch:
+                        self._stop_if(interrupted)
+                        self._step()
+                        if state.step % self.config.checkpoint_every == 0:
+                            self.save("last")
+                    self._end_epoch()
+                    self.save("last")
+                self._stop_if(interrupted)
         finally:
             self.progress.close()
         return state
+
+    def _stop_if(self, interrupted: Callable[[], bool]) -> None:
+        """Leave a checkpoint and stop where Ctrl-C was pressed; the state is whole here."""
+        if interrupted():
+            self.save("last")
+            raise KeyboardInterrupt
 
     def _step(self) -> None:
         """One optimiser step over the accumulated batches."""
@@ -134,7 +143,7 @@ class Fitting:
             group["lr"] = rate
         loss, own = self._backward(batches)
         norm = self._clip()
-        if not math.isfinite(loss + norm):
+        if not math.isfinite(loss) or not (math.isfinite(norm) or self._scales_gradients):
             raise self._not_finite(loss)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,6 +186,11 @@ class Fitting:
         )
         return float(torch.as_tensor(norm))
 
+    @property
+    def _scales_gradients(self) -> bool:
+        """With 16-mixed an infinite gradient is usual: the scale falls and the step is left out."""
+        return getattr(self.fabric._precision, "scaler", None) is not None
+
     def _account(self, loss: float, samples: int, seconds: float) -> None:
         """Take a finished step into the state."""
         state = self.state
@@ -188,10 +202,14 @@ class Fitting:
 
     def _not_finite(self, loss: float) -> DataError:
         """The error for a loss or gradient that is NaN or infinite."""
-        times = self.sampler.times(self.state.epoch, self.state.step)
-        first, last = (np.datetime64(int(edge), "ms") for edge in (times.min(), times.max()))
+        state = self.state
+        times = [
+            self.sampler.times(state.epoch, state.step, part)
+            for part in range(self.config.accumulate)
+        ]
+        first, last = iso(int(np.min(times))), iso(int(np.max(times)))
         return DataError(
-            f"loss {loss} or its gradient is not finite at step {self.state.step}; the batch's "
+            f"loss {loss} or its gradient is not finite at step {state.step}; the batch's "
             f"decisions lie between {first} and {last}",
             "finite losses",
             "look at the data of these dates (mtf inspect), or lower training.optimizer.lr; "
@@ -202,6 +220,14 @@ class Fitting:
         """Validate, keep the best weights, decide whether to go on."""
         state = self.state
         found = self._validate()
+        if not math.isfinite(found.loss):
+            part = self.parts["validation"]
+            raise DataError(
+                f"validation loss {found.loss} after step {state.step}, over the decisions from "
+                f"{iso(part.start_ms)} to {iso(part.end_ms)}",
+                "a finite loss",
+                "look at the data of these dates (mtf inspect), or lower training.optimizer.lr",
+            )
         for name, value in {"loss": found.loss, **found.figures}.items():
             self.log.scalar(f"validation/{name}", value, state.step)
         state.history.append({"train": state.loss_sum / state.loss_steps, "validation": found.loss})
@@ -250,7 +276,7 @@ class Fitting:
         set_tensors(self.model, checkpoint.tensors["weights"])
         _restore_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
         if self.average is not None:
-            self.average.values = dict(checkpoint.tensors["average"])
+            self.average.set(checkpoint.tensors["average"])
         torch.set_rng_state(checkpoint.tensors["random"]["torch"])
         if torch.cuda.is_available() and "cuda" in checkpoint.tensors["random"]:
             torch.cuda.set_rng_state(checkpoint.tensors["random"]["cuda"])

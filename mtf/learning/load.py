@@ -71,8 +71,8 @@ def load_world(
     streams: dict[str, Stream] = {}
     for spec in _sources_first(specs):
         candles = _candles_of(spec, specs, delivered)
-        _check_enough(spec, candles)
         streams[spec.name] = compute_stream(spec, candles, sets[spec.name])
+        _check_enough(streams[spec.name])
     world = World(
         symbol=config.symbol,
         clock=clock,
@@ -137,17 +137,20 @@ def _candles_of(
     return candles if root is spec else resample(candles, spec.timeframe)
 
 
-def _check_enough(spec: StreamSpec, candles: Candles) -> None:
+def _check_enough(stream: Stream) -> None:
     """A lookback that can never be filled is a mistake, not a mask.
 
     Raises:
-        DataError: fewer candles than the lookback.
+        DataError: fewer usable candles than the lookback.
     """
-    have = int(candles.valid.sum())
+    spec, have = stream.spec, int(stream.feature_valid.sum())
     if have < spec.lookback:
+        candles = int(stream.candles.valid.sum())
+        warm = f", {have} of them after the warm-up of its features" if have < candles else ""
         raise DataError(
-            f"stream {spec.name} has {have} candles ({spec.symbol} {spec.timeframe})",
-            f"at least {spec.lookback}, to fill its lookback once",
+            f"stream {spec.name} has {candles} candles ({spec.symbol} {spec.timeframe}){warm}",
+            f"at least {spec.lookback + candles - have}, to fill its lookback of {spec.lookback} "
+            "once",
             f"lower streams.{spec.name}.lookback, or bring more history before decisions.start",
         )
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer, RMSprop
 
 from mtf.config.schema import OptimizerConfig, ScheduleConfig
+from mtf.errors import CheckpointError
 
 ONE_CYCLE_WARMUP, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 """Share of the rise, and the divisors at both ends (Smith and Topin 2018; PyTorch's defaults)."""
@@ -82,6 +83,16 @@ class WeightAverage:
             else:
                 self.values[name].copy_(value)
 
+    def set(self, values: Mapping[str, Tensor]) -> None:
+        """Go on from saved values, wherever they lie.
+
+        Raises:
+            CheckpointError: they are of another model.
+        """
+        _check_same(self.values, values)
+        for name, value in self.values.items():
+            value.copy_(values[name])
+
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:
         """Within the block the model has the averaged weights."""
@@ -107,6 +118,25 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def set_tensors(model: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Copy values into the model's parameters and buffers, in place."""
-    for name, value in named_tensors(model).items():
+    """Copy values into the model's parameters and buffers, in place.
+
+    Raises:
+        CheckpointError: they are of another model.
+    """
+    own = named_tensors(model)
+    _check_same(own, values)
+    for name, value in own.items():
         value.copy_(values[name])
+
+
+def _check_same(own: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Refuse weights that do not fit, before any of them is copied."""
+    wrong = [name for name in own if name in values and own[name].shape != values[name].shape]
+    wrong += sorted(own.keys() ^ values.keys())
+    if wrong:
+        raise CheckpointError(
+            f"weights of another model: {len(wrong)} of {len(own)} tensors do not fit, "
+            f"{wrong[0]} first",
+            "a checkpoint of the model that config.yaml describes, with the same plug-ins",
+            "use the versions named in environment.json, or train again",
+        )

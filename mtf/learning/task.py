@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import torch
 from lightning_fabric import Fabric
 
 from mtf.config.schema import Config
-from mtf.errors import ConfigError
+from mtf.errors import ConfigError, DataError
 from mtf.learning.batches import BatchBuilder
 from mtf.learning.fit import Fitting
 from mtf.learning.load import Loaded, feature_sets, load_world
 from mtf.learning.log import Log, Progress
 from mtf.learning.sampling import Sampler, group_starts
 from mtf.learning.splits import Part, split
+from mtf.market.times import iso
 from mtf.market.world import World
 from mtf.model.build import build_model
 from mtf.model.hybrid import HybridModel
@@ -34,6 +36,7 @@ class Task:
         source: where the candles came from.
         fingerprint: sha256 of the candles.
         parts: train, validation, calibration and test.
+        sampler: says which decisions a training step sees.
         builder: makes the batches.
         paths: stream → the path it takes and why.
     """
@@ -45,34 +48,21 @@ class Task:
     source: DataSource
     fingerprint: str
     parts: dict[str, Part]
+    sampler: Sampler
     builder: BatchBuilder
     paths: dict[str, str]
 
     def fitting(self, log: Log, progress: Progress, folder: Path | None) -> Fitting:
-        """The training loop of this task, ready to run.
-
-        Raises:
-            DataError: the training part is too short for the sampling.
-        """
+        """The training loop of this task, ready to run."""
         training = self.config.training
-        sampling = training.sampling
-        starts = group_starts(self.world, self.parts["train"], sampling.decisions, sampling.stride)
-        sampler = Sampler(
-            seed=self.config.seed,
-            starts=starts,
-            groups=sampling.groups,
-            decisions=sampling.decisions,
-            stride_ms=sampling.stride * self.world.clock.duration_ms,
-            stream_dropout=training.stream_dropout,
-        )
         return Fitting(
             model=self.model,
             builder=self.builder,
-            sampler=sampler,
+            sampler=self.sampler,
             parts=self.parts,
             weights={name: head.weight for name, head in self.config.heads.items()},
             config=training,
-            steps_per_epoch=sampling.steps_per_epoch,
+            steps_per_epoch=training.sampling.steps_per_epoch,
             fabric=self.fabric,
             log=log,
             progress=progress,
@@ -97,6 +87,7 @@ def prepare(config: Config) -> Task:
     loaded: Loaded = load_world(config, sets, required)
     shares = config.split.model_dump()
     parts = split(config.decisions.start_ms, config.decisions.end_ms, shares, loaded.world.clock)
+    check_parts(loaded.world, parts)
     builder = BatchBuilder(loaded.world, model.heads_by_name, required, once)
     return Task(
         config=config,
@@ -106,20 +97,73 @@ def prepare(config: Config) -> Task:
         source=loaded.source,
         fingerprint=loaded.fingerprint,
         parts=parts,
+        sampler=make_sampler(config, loaded.world, parts["train"]),
         builder=builder,
         paths=paths,
     )
 
 
 def make_fabric(config: Config) -> Fabric:
-    """Devices and precision as the config has them."""
-    if config.fabric.threads is not None:
-        torch.set_num_threads(config.fabric.threads)
-    return Fabric(
-        accelerator=config.fabric.accelerator,
-        devices=config.fabric.devices,
-        precision=config.fabric.precision,
+    """Devices and precision as the config has them.
+
+    Raises:
+        ConfigError: this machine does not have them.
+    """
+    wanted = config.fabric
+    if wanted.threads is not None:
+        torch.set_num_threads(wanted.threads)
+    try:
+        return Fabric(
+            accelerator=wanted.accelerator, devices=wanted.devices, precision=wanted.precision
+        )
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"fabric.accelerator is {wanted.accelerator}, fabric.precision {wanted.precision}: "
+            f"{error}",
+            "a device that this machine has",
+            "set fabric.accelerator=auto, which takes the fastest there is",
+        ) from error
+
+
+def make_sampler(config: Config, world: World, part: Part) -> Sampler:
+    """What draws the decisions of training steps.
+
+    Raises:
+        DataError: the part is too short for the sampling.
+    """
+    sampling = config.training.sampling
+    return Sampler(
+        seed=config.seed,
+        starts=group_starts(world, part, sampling.decisions, sampling.stride),
+        groups=sampling.groups,
+        decisions=sampling.decisions,
+        stride_ms=sampling.stride * world.clock.duration_ms,
+        stream_dropout=config.training.stream_dropout,
     )
+
+
+def check_parts(world: World, parts: Mapping[str, Part]) -> None:
+    """A part without candles has no label: a mistake to be told before training, not after.
+
+    Raises:
+        DataError: no candle of the clock lies in a part.
+    """
+    clock, candles = world.clock, world.clock_candles
+    for part in parts.values():
+        first, end = (int(clock.slot(edge)) for edge in (part.start_ms, part.end_ms))
+        rows = slice(max(first - candles.first_slot, 0), max(end - candles.first_slot, 0))
+        if not candles.valid[rows].any():
+            have = "none at all"
+            if len(candles):
+                last_ms = candles.timeframe.open_time(candles.end_slot - 1)
+                have = f"from {iso(candles.timeframe.open_time(candles.first_slot))} to "
+                have += iso(last_ms)
+            raise DataError(
+                f"no {clock} candle of {world.symbol} in the {part.name} part, "
+                f"{iso(part.start_ms)} to {iso(part.end_ms)}; there are candles {have}",
+                "candles at the clock's timeframe in every part",
+                "set decisions.start and decisions.end within the data's dates (mtf inspect FILE)",
+            )
 
 
 def choose_paths(model: HybridModel, wanted: str) -> tuple[dict[str, bool], dict[str, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 
 from mtf.market.asof import Known, as_of
 from mtf.market.candles import CLOSE, Candles
@@ -23,6 +23,8 @@ from mtf.market.timeframe import Timeframe
 LABEL_HALF_LIFE = 240
 LABEL_MIN_RETURNS = 60
 VOLATILITY_FLOOR = 1e-5
+RESCAN = 20 * LABEL_HALF_LIFE
+"""Clock candles that are scanned anew where one is awaited."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,24 @@ class World:
         row = self.clock.last_slot(times, self.clock_latency_ms) - candles.first_slot
         inside = (row >= 0) & (len(candles) > 0)
         row = np.clip(row, 0, max(len(candles) - 1, 0))
+        values = self.label_sigma[row] if len(candles) else np.empty(len(times))
         if candles.available_at is not None:
-            row = np.minimum(row, np.searchsorted(self._arrival, times, side="right") - 1)
-            inside &= row >= 0
-        values = self.label_sigma[np.maximum(row, 0)] if len(candles) else np.empty(len(times))
+            pending = inside & (self._arrival[row] > times)
+            for decision in np.flatnonzero(pending):
+                values[decision] = self._sigma_as_then_known(
+                    int(row[decision]), int(times[decision])
+                )
         return np.where(inside, values, np.nan)
+
+    def _sigma_as_then_known(self, row: int, time_ms: int) -> float:
+        """The label volatility while candles are awaited: without them, as if they never came.
+
+        Scanned from 20 half-lives back, before which a return weighs less than 1e-6.
+        """
+        candles = self.clock_candles
+        recent = slice(max(0, row + 1 - RESCAN), row + 1)
+        seen = candles.valid[recent] & (self._available_at[recent] <= time_ms)
+        return float(_ew_std(candles.ohlcv[recent, CLOSE], seen)[-1])
 
     def row_at_or_after(
         self, row: Int64[np.ndarray, " decision"]
@@ -93,13 +108,18 @@ class World:
         return np.where(at >= 0, there[np.maximum(at, 0)], -1).astype(np.int64)
 
     @cached_property
-    def _arrival(self) -> Int64[np.ndarray, " slot"]:
-        """When all clock candles up to each slot are known: a late one holds s back."""
+    def _available_at(self) -> Int64[np.ndarray, " slot"]:
+        """When each clock candle is known, never before its close plus the latency."""
         candles = self.clock_candles
         assert candles.available_at is not None
         on_time = candles.open_time() + self.clock.duration_ms + self.clock_latency_ms
-        known = np.where(candles.valid, np.maximum(candles.available_at, on_time), 0)
-        return np.maximum.accumulate(known)
+        known: np.ndarray = np.maximum(candles.available_at, on_time)
+        return known
+
+    @cached_property
+    def _arrival(self) -> Int64[np.ndarray, " slot"]:
+        """When all clock candles up to each slot are known."""
+        return np.maximum.accumulate(np.where(self.clock_candles.valid, self._available_at, 0))
 
     @cached_property
     def _there(self) -> Int32[np.ndarray, " candle"]:
@@ -107,13 +127,14 @@ class World:
         return np.flatnonzero(self.clock_candles.valid).astype(np.int32)
 
 
-def label_sigma(candles: Candles, half_life: float = LABEL_HALF_LIFE) -> np.ndarray:
-    """The label volatility s after every slot: exponentially weighted standard deviation.
+def label_sigma(candles: Candles) -> Float64[np.ndarray, " slot"]:
+    """The label volatility s after every slot: exponentially weighted standard deviation."""
+    return _ew_std(candles.ohlcv[:, CLOSE], candles.valid)
 
-    Args:
-        candles: of the clock's timeframe.
-        half_life: in observed returns.
-    """
-    close = candles.ohlcv[:, CLOSE]
-    sigma: np.ndarray = ew_std(close, candles.valid, half_life, LABEL_MIN_RETURNS, VOLATILITY_FLOOR)
+
+def _ew_std(
+    close: Float64[np.ndarray, " slot"], valid: Bool[np.ndarray, " slot"]
+) -> Float64[np.ndarray, " slot"]:
+    """The scan with the settings of labels."""
+    sigma: np.ndarray = ew_std(close, valid, LABEL_HALF_LIFE, LABEL_MIN_RETURNS, VOLATILITY_FLOOR)
     return sigma

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -25,26 +25,45 @@ def stream_reports(task: Task) -> dict[str, DataReport]:
 
 def print_data(task: Task, console: Console) -> None:
     """The data table (a line a stream where nobody watches), the parts, the paths."""
-    reports = stream_reports(task)
-    if console.is_terminal:
-        console.print(data_table(reports))
-    else:
-        for name, report in reports.items():
-            _say(console, f"{name}: {plain(report)}")
+    print_reports(stream_reports(task), console)
     _say(console, "parts: " + ", ".join(_parts(task)))
     for reason, names in _by_reason(task.paths).items():
         _say(console, f"path of {', '.join(names)}: {reason}")
 
 
-def plain(report: DataReport) -> str:
-    """One stream in one line."""
+def print_reports(reports: Mapping[str, DataReport], console: Console) -> None:
+    """What was found in each stream, and once what to do about each kind of finding."""
+    if console.is_terminal:
+        console.print(data_table(reports))
+        for kind, advice in _advices(reports.values()).items():
+            _say(console, f"  {kind.replace('_', ' ')}: {advice}")
+        return
+    told: set[str] = set()
+    for name, report in reports.items():
+        _say(console, f"{name}: {plain(report, told)}")
+        told |= {finding.kind for finding in report.findings()}
+
+
+def plain(report: DataReport, told: Collection[str] = ()) -> str:
+    """One stream in one line; kinds of findings in ``told`` come without their advice."""
     if not report.candles:
         return f"{report.symbol} {report.timeframe}, no candle"
     head = (
         f"{report.symbol} {report.timeframe}, {report.candles:,} candles "
         f"{iso(report.first_ms)} to {iso(report.last_ms)}"
     )
-    return "; ".join([head, *(finding.text for finding in report.findings())])
+    found = report.findings()
+    said = [one.text if one.kind in told else f"{one.text} ({one.advice})" for one in found]
+    return "; ".join([head, *said])
+
+
+def _advices(reports: Iterable[DataReport]) -> dict[str, str]:
+    """What to do about each kind of finding, in the order found."""
+    advices: dict[str, str] = {}
+    for report in reports:
+        for finding in report.findings():
+            advices.setdefault(finding.kind, finding.advice)
+    return advices
 
 
 def _parts(task: Task) -> Iterator[str]:

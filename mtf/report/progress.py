@@ -225,7 +225,8 @@ def describe(pace: Pace) -> str:
     """Speed and time left in words."""
     left = pace.seconds_left
     when = "time left unknown" if left is None else f"{duration(left)} left"
-    return f"{pace.samples_per_second:,.0f} samples/s  {when}"
+    speed = f"{pace.samples_per_second:,.0f} samples/s  " if pace.samples_per_second else ""
+    return f"{speed}{when}"
 
 
 def duration(seconds: float) -> str:

@@ -14,17 +14,28 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summary
 
+from mtf.errors import CheckpointError
+
 
 class TensorBoard:
     """A ``mtf.learning.log.Log`` that writes TensorBoard events.
 
     Args:
         folder: where the event file goes; made if absent. A resumed run adds a file of its own.
+        done: steps that a resumed run goes on from; what was written of later ones is not shown.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, done: int | None = None) -> None:
         """Open an event file in ``folder``."""
-        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        purge = None if done is None else done + 1
+        try:
+            self._writer = SummaryWriter(str(folder), purge_step=purge, flush_secs=10)
+        except OSError as error:
+            raise CheckpointError(
+                f"could not write TensorBoard events in {folder}: {error.strerror or error}",
+                "a writable folder with room for them",
+                "free space or fix the permissions, then go on with mtf train --resume",
+            ) from error
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """One figure after a training step; one that is undefined (NaN) is left out."""

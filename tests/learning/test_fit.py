@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from mtf.errors import DataError
 from mtf.learning.checkpoint import read_newest
 from mtf.learning.fit import Fitting
 from mtf.learning.optimise import named_tensors
+from mtf.learning.validate import Validation
+from mtf.market.times import iso
 
 
 def fitting(folder: Path | None = None, **changes: Any) -> Fitting:
@@ -45,8 +48,8 @@ def test_a_run_stopped_anywhere_goes_on_bit_for_bit(tmp_path: Path, stop_after: 
     step = first._step
 
     def interrupted() -> None:
-        if first.state.step == stop_after:
-            raise KeyboardInterrupt
+        if first.state.step == stop_after - 1:
+            signal.raise_signal(signal.SIGINT)  # Ctrl-C before the step: the step is finished
         step()
 
     first._step = interrupted  # type: ignore[method-assign]
@@ -91,17 +94,31 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_dates() -> None:
     with torch.no_grad():
         next(run.model.parameters()).fill_(float("nan"))
     before = run.state.step
-    with pytest.raises(DataError, match=r"not finite at step 0; .* between 2024-01-01T"):
+    with pytest.raises(DataError, match=r"not finite at step 0; .* between 2024-01-01 "):
         run.run()
     assert run.state.step == before
+
+
+def test_dates_are_those_of_all_accumulated_batches() -> None:
+    run = fitting(training={"accumulate": 3})
+    parts = [run.sampler.times(0, 0, part) for part in range(3)]
+    message = str(run._not_finite(float("nan")))
+    assert iso(int(np.min(parts))) in message
+    assert iso(int(np.max(parts))) in message
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
+    run = fitting(tmp_path, training={"epochs": 1})
+    run._validate = lambda: Validation(float("nan"), {})  # type: ignore[method-assign]
+    with pytest.raises(DataError, match=r"validation loss nan after step 4.*2024-01-01 16:48"):
+        run.run()
+    assert not list(tmp_path.glob("best-*"))
 
 
 def test_it_stops_when_the_validation_loss_no_longer_falls() -> None:
     run = fitting(training={"epochs": 6, "patience": 2, "optimizer": {"lr": 1e-12}})
     run.model.requires_grad_(True)
     losses = iter([1.0, 0.5, 0.7, 0.6, 0.4, 0.3])
-    from mtf.learning.validate import Validation
-
     run._validate = lambda: Validation(next(losses), {})  # type: ignore[method-assign]
     state = run.run()
     assert (state.epoch, state.best_epoch, state.best_loss) == (4, 1, 0.5)

@@ -363,6 +363,13 @@ def test_the_world_rebuilt_at_a_random_time(case: Case) -> None:
     check(case)
 
 
+@pytest.mark.long
+@settings(ENOUGH, max_examples=50_000)
+@given(cases())
+def test_the_world_rebuilt_at_fifty_thousand_random_times(case: Case) -> None:
+    check(case)
+
+
 @settings(ENOUGH, max_examples=100)
 @given(cases(), st.randoms(use_true_random=False))
 def test_the_order_of_the_times_does_not_matter(case: Case, random: object) -> None:

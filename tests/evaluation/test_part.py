@@ -1,0 +1,56 @@
+"""One part of a task: every decision with a label predicted, the prior as the mark to beat."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tasks import small_task
+
+from mtf.errors import DataError
+from mtf.evaluation.part import evaluate_part_of, predict_part, prior_scores
+from mtf.learning.splits import Part
+from mtf.learning.task import Task
+
+MINUTE = 60_000
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    """The small task with fresh weights."""
+    return small_task()
+
+
+def test_every_decision_of_the_part_is_there_and_late_labels_are_purged(task: Task) -> None:
+    part = task.parts["test"]
+    found, speed = predict_part(task, "test")
+    assert speed > 0
+    # A next candle of 1m closes a minute later: even the last decision but one has a label.
+    assert found.times.tolist() == list(range(part.start_ms, part.end_ms, MINUTE))
+    action = found.labels["action"]["action"]
+    last_with_label = found.times[action.present].max()
+    assert last_with_label == part.end_ms - 15 * MINUTE  # t + 15 minutes is just inside
+
+
+def test_the_prior_scores_about_ln_3(task: Task) -> None:
+    scores = prior_scores(task)
+    assert list(scores) == ["action/log_loss"]
+    assert scores["action/log_loss"] == pytest.approx(math.log(3), abs=0.15)
+
+
+def test_a_part_has_results_and_predictions_of_the_same_decisions(task: Task) -> None:
+    done = evaluate_part_of(task, "validation", baselines=["class_prior"], bootstrap=20)
+    frame = done.predictions.frame()
+    assert len(frame) == len(predict_part(task, "validation")[0].times)
+    n = done.results.heads["action"]["action"].metrics["log_loss"].n
+    assert n == int(np.isfinite(frame["action.label_class"]).sum())
+    assert "class_prior" in done.results.heads["action"]["action"].baselines
+
+
+def test_a_part_without_labels_is_a_message(task: Task) -> None:
+    after = task.parts["test"].end_ms + 86_400_000
+    empty = replace(task, parts={"test": Part("test", after, after + 10 * MINUTE)})
+    with pytest.raises(DataError, match="none of the 10 decisions of the test part has a label"):
+        predict_part(empty, "test")

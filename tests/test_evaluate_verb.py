@@ -1,0 +1,56 @@
+"""A run evaluated again: the same figures, from the best weights that are sound."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from tasks import small_config
+
+from mtf import evaluate
+from mtf.errors import CheckpointError
+from mtf.report.terminal import Terminal
+from mtf.run import Run
+from mtf.train import train
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A small run whose folder is the only one."""
+    monkeypatch.chdir(tmp_path)
+    silent = Terminal(Console(file=io.StringIO()))
+    return train(small_config(training={"epochs": 1}), silent)
+
+
+def test_the_figures_are_those_of_the_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before, predictions = run.metrics, (run.path / "predictions.parquet").read_bytes()
+    (run.path / "metrics.json").unlink()
+    evaluate.main("small")
+    after = run.metrics
+    assert after["test"] == before["test"]
+    assert after["baselines"] == before["baselines"]
+    assert (run.path / "predictions.parquet").read_bytes() == predictions
+    assert capsys.readouterr().out.splitlines()[-1] == str(run.path)
+
+
+def test_damaged_best_weights_are_named_or_refused(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (best,) = run.checkpoints.glob("best-*")
+    newer = best.with_name("best-99999999")
+    newer.mkdir()
+    evaluate.main(str(run.path))
+    assert "passed over: checkpoint" in capsys.readouterr().out
+    with (best / "weights.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors that does not match its sum"):
+        evaluate.main(str(run.path))
+
+
+def test_a_folder_that_can_not_be_written_is_a_message(run: Run) -> None:
+    (run.path / "predictions.parquet").unlink()
+    (run.path / "predictions.parquet").mkdir()  # stands for a disk that refuses
+    with pytest.raises(CheckpointError, match=r"could not write predictions\.parquet"):
+        evaluate.main(str(run.path))
