@@ -127,6 +127,8 @@ class Attention(Fusion):
         num_heads: attention heads; must divide embed_dim.
         feedforward_dim: width of the feed-forward.
         dropout: on what each layer adds.
+        shortcut: add a linear map of all tokens, each with weights of its own, to the state: what
+            is linear in single tokens is learned within few steps.
     """
 
     def __init__(
@@ -138,6 +140,7 @@ class Attention(Fusion):
         num_heads: int = 4,
         feedforward_dim: int = 256,
         dropout: float = 0.1,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.summary = learned(embed_dim)
@@ -147,6 +150,7 @@ class Attention(Fusion):
         )
         self.norm = nn.LayerNorm(embed_dim)
         self.stream_mean = StreamMean(token_stream)
+        self.shortcut = nn.Linear(len(token_stream) * embed_dim, embed_dim) if shortcut else None
 
     def forward(
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
@@ -158,7 +162,10 @@ class Attention(Fusion):
         for layer in self.layers:
             x = layer(x, keys)
         x = self.norm(x)
-        return Fused(x[:, 0], self.stream_mean(x[:, 1:], mask))
+        state = x[:, 0]
+        if self.shortcut is not None:
+            state = state + self.shortcut(selected(tokens, mask).flatten(1))
+        return Fused(state, self.stream_mean(x[:, 1:], mask))
 
 
 class Full(Attention):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from mtf.errors import ConfigError
 from mtf.model.fusion import Attention, Full, Latent, Mean, StreamMean
+from mtf.testing import check_fusion
 
 
 @pytest.mark.parametrize("fusion", [Attention, Full, Latent])
@@ -44,3 +47,21 @@ def test_dropout_draws_in_training_only() -> None:
     assert not torch.equal(module(tokens, mask).state, module(tokens, mask).state)
     module.eval()
     assert torch.equal(module(tokens, mask).state, module(tokens, mask).state)
+
+
+def test_the_shortcut_keeps_the_contract() -> None:
+    check_fusion(partial(Attention, shortcut=True))
+
+
+def test_the_shortcut_adds_a_linear_map_of_the_unmasked_tokens() -> None:
+    torch.manual_seed(0)
+    module = Attention(8, (0, 1, 1), shortcut=True).eval()
+    tokens = torch.randn(2, 3, 8)
+    mask = torch.tensor([[True, True, True], [True, False, True]])
+    whole = module(tokens, mask)
+    shortcut, module.shortcut = module.shortcut, None
+    plain = module(tokens, mask)
+    assert shortcut is not None
+    by_hand = torch.where(mask.unsqueeze(-1), tokens, 0.0).flatten(1) @ shortcut.weight.T
+    torch.testing.assert_close(whole.state, plain.state + by_hand + shortcut.bias)
+    assert torch.equal(whole.streams, plain.streams)
