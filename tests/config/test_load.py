@@ -30,7 +30,7 @@ def written(folder: Path, name: str, text: str) -> Path:
 
 
 def test_the_shipped_default_is_what_a_short_config_gets() -> None:
-    """dsc_mtf says that it spells out every default: so it must."""
+    """dsc_mtf says that it spells out every default but the shortcut: so it must."""
     shipped = load_config("dsc_mtf")
     short = {
         "name": "dsc_mtf",
@@ -43,6 +43,7 @@ def test_the_shipped_default_is_what_a_short_config_gets() -> None:
             "1d": {"lookback": 60},
             "btc": {"timeframe": "1m", "symbol": "BTCUSDT"},
         },
+        "model": {"fusion": {"shortcut": True}},
     }
     assert parse_config(short) == shipped
 
