@@ -52,7 +52,7 @@ def parse_config(values: Mapping[str, Any]) -> Config:
 def resolved(config: Config) -> str:
     """The config as YAML with every default written out; reading it gives an equal config."""
     values = config.model_dump(mode="json", by_alias=True)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(values, sort_keys=False)  # ASCII: YAML reads \x85 and others as line ends
 
 
 def find_config(path: str | Path) -> Path:

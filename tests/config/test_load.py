@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -63,6 +63,7 @@ def test_resolved_text_gives_the_same_config(name: str, tmp_path: Path) -> None:
     symbol=st.text(min_size=1, max_size=20),
     stream=st.text(min_size=1, max_size=20),
 )
+@example(lookback=1, max_age=1.0, lr=1.0, weight=0.0, symbol="0", stream="\x85")
 def test_any_values_survive_writing_out(
     lookback: int, max_age: float, lr: float, weight: float, symbol: str, stream: str
 ) -> None:
