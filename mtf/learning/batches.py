@@ -1,9 +1,9 @@
 """From decision times to a batch: blocks of candles, and where each decision looks in them.
 
-Two layouts, one model. *Encode once*: the decisions of a group share one block a stream, so each
-candle is encoded once for all of them. *Window*: every decision has a block of its own, for
-encoders that are not causal or have no finite receptive field. Decisions for which a candle came
-late always have their own block, scanned as things were known then.
+Two layouts, one model. *Encode once*: decisions that lie close together share a block of a stream,
+so each of its candles is encoded once for all of them. *Window*: every decision has a block of its
+own, for encoders that are not causal or have no finite receptive field. Decisions for which a
+candle came late always have their own block, scanned as things were known then.
 """
 
 from __future__ import annotations
@@ -74,12 +74,9 @@ class BatchBuilder:
             labels: of these decisions, where they are known already.
         """
         flat = times.reshape(-1)
-        group = np.repeat(np.arange(times.shape[0]), times.shape[1])
         known = self.world.known(flat)
         present = self._present(known, dropped)
-        streams = {
-            name: self._stream(name, flat, group, known[name], present[name]) for name in known
-        }
+        streams = {name: self._stream(name, times, known[name], present[name]) for name in known}
         if labels is None:
             labels = labels_of(self.heads, self.world, flat, end_ms)
         return Batch(streams, targets_of(labels))
@@ -101,15 +98,13 @@ class BatchBuilder:
     def _stream(
         self,
         name: str,
-        times: Int64[np.ndarray, " decision"],
-        group: Int64[np.ndarray, " decision"],
+        times: Int64[np.ndarray, "group member"],
         known: Known,
         present: Bool[np.ndarray, " decision"],
     ) -> StreamBatch:
         """One stream of the batch."""
         stream, need = self.world.streams[name], self.required_slots[name]
-        own = np.arange(len(times))
-        layout = lay_out(known.last_slot, group if self.once[name] else own, need)
+        layout = lay_out(known.last_slot.reshape(times.shape), need, self.once[name])
         start = layout.start - stream.candles.first_slot
         values, valid = gather_blocks(stream.features, stream.feature_valid, start, layout.length)
         block = layout.block
@@ -117,7 +112,7 @@ class BatchBuilder:
         if len(late):
             block = block.copy()
             block[late] = len(values) + np.arange(len(late))
-            values, valid = _append_late(stream, times[late], values, valid)
+            values, valid = _append_late(stream, times.reshape(-1)[late], values, valid)
         last = known.last_slot - layout.start[layout.block]
         last[late] = layout.length - 1
         return StreamBatch(
@@ -131,27 +126,42 @@ class BatchBuilder:
         )
 
 
-def lay_out(
-    last_slot: Int64[np.ndarray, " decision"], group: Int64[np.ndarray, " decision"], need: int
-) -> Layout:
+def lay_out(last_slot: Int64[np.ndarray, "group member"], need: int, once: bool) -> Layout:
     """Blocks that hold the ``need`` slots up to each decision's last one.
 
-    A group whose candles span more than ``MAX_BLOCK_SLOTS`` gets several blocks; equal blocks
-    of different groups are one.
+    Encoded once, decisions share blocks, within a group and across groups: a year of random
+    minutes has each of its 365 daily candles in one block. The wider a block, the more decisions
+    share it and the more candles may lie in it that nobody asked for, so several widths are tried
+    and the one with the fewest slots is taken; that of the groups themselves is among them.
+    No block is longer than ``MAX_BLOCK_SLOTS``. On the window path only equal windows are one.
     """
-    room = max(MAX_BLOCK_SLOTS - need, 0) + 1
-    first = np.full(int(group.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, group, last_slot)
-    piece = (last_slot - first[group]) // room
-    keys, block = np.unique(np.stack([group, piece]), axis=1, return_inverse=True)
-    block = block.reshape(-1)
-    lowest = np.full(keys.shape[1], np.iinfo(np.int64).max)
-    highest = np.full(keys.shape[1], np.iinfo(np.int64).min)
-    np.minimum.at(lowest, block, last_slot)
-    np.maximum.at(highest, block, last_slot)
-    length = need + int((highest - lowest).max())
-    end, same = np.unique(highest, return_inverse=True)
-    return Layout(end - length + 1, length, same.reshape(-1)[block].astype(np.int64))
+    wanted, of_decision = np.unique(last_slot, return_inverse=True)
+    widest = max(MAX_BLOCK_SLOTS - need, 0) if once else 0
+    width = min(int(np.ptp(last_slot, axis=1).max()), widest)
+    tried = [_cover(wanted, 0), _cover(wanted, width)]
+    while width < min(widest, int(wanted[-1] - wanted[0])):
+        width = min(max(2 * width, 1), widest)
+        tried.append(_cover(wanted, width))
+    first, end = min(tried, key=lambda blocks: len(blocks[0]) * (need + _extent(*blocks)))
+    length = need + _extent(first, end)
+    block = np.searchsorted(end, wanted)[of_decision.reshape(-1)].astype(np.int64)
+    return Layout(end - length + 1, length, block)
+
+
+def _cover(
+    wanted: Int64[np.ndarray, " slot"], width: int
+) -> tuple[Int64[np.ndarray, " block"], Int64[np.ndarray, " block"]]:
+    """First and last slot of the fewest intervals, each up to ``width`` + 1, that cover slots."""
+    after = np.searchsorted(wanted, wanted + width, side="right")
+    begins = [0]
+    while after[begins[-1]] < len(wanted):
+        begins.append(int(after[begins[-1]]))
+    return wanted[begins], wanted[after[begins] - 1]
+
+
+def _extent(first: Int64[np.ndarray, " block"], end: Int64[np.ndarray, " block"]) -> int:
+    """What the longest interval adds to the slots that one decision needs."""
+    return int((end - first).max())
 
 
 def log_sigma(known: Known) -> Float32[np.ndarray, " decision"]:
