@@ -27,7 +27,7 @@ test-long: .venv/installed
 check: .venv/installed build/types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml mtf ../../tests
+	cd build/types && ../../$(BIN)/mypy --config-file ../../pyproject.toml mtf ../../tests ../../examples
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .

@@ -15,6 +15,7 @@ import typer
 
 from mtf import completion
 from mtf.errors import MtfError
+from mtf.plugins.blame import blame
 
 app = typer.Typer(
     name="mtf",
@@ -112,6 +113,51 @@ def inspect(
     verb.main(file, against, json, timeframe)
 
 
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+def bench(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Such as train; `mtf bench` lists them, `mtf bench NAME --help` their options.",
+            autocompletion=completion.benchmarks,
+        ),
+    ] = "",
+    options: Annotated[
+        list[str] | None, typer.Argument(metavar="[OPTIONS]...", help="Of the benchmark.")
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Save the figures as JSON, too.")
+    ] = None,
+) -> None:
+    """Measure speed or memory beside what one would do otherwise."""
+    from mtf import bench as verb
+
+    verb.main(name, options or [], json)
+
+
+@app.command()
+def summary(
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A YAML file, or the name of a config that comes with mtf, such as dsc_mtf.",
+            autocompletion=completion.configs,
+        ),
+    ],
+    overrides: Overrides = None,
+) -> None:
+    """Count the parameters and multiply-adds of every part of a model; reads no data."""
+    print(f"mtf summary {config}", flush=True)  # torch takes seconds
+    from mtf.config.load import load_config
+
+    load_config(config, overrides or [])  # so that its mistakes show before torch is loaded
+    from mtf import summary as verb
+
+    verb.main(config, overrides or [])
+
+
 @app.command("list")
 def list_(
     pattern: Annotated[
@@ -135,6 +181,32 @@ def describe(kind: Kind, name: Name) -> None:
     from mtf import describe as verb
 
     verb.main(kind, name)
+
+
+@app.command()
+def check(
+    kind: Kind,
+    name: Name,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Its options, such as kernel_size=9."),
+    ] = None,
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Run this file first; it registers by decorator."),
+    ] = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'SYMBOL TIMEFRAME START END'", help="What a data source is asked for."
+        ),
+    ] = None,
+) -> None:
+    """Try every promise of a plug-in's contract: shapes, causality, masks, state, speed."""
+    from mtf import check as verb
+
+    if not verb.main(kind, name, options or [], plugins or [], ask or []):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -170,9 +242,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         print(error, file=sys.stderr)
         sys.exit(2)
-    except Exception as error:  # the last resort: a defect of mtf or of a plug-in
+    except Exception as error:  # the last resort: a defect of a plug-in or of mtf
         if debug:
             raise
+        named = blame(error)
+        if named:
+            print(named, file=sys.stderr)
+            sys.exit(2)
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         print("  this is a defect of mtf or of a plug-in, not of your config", file=sys.stderr)
         print("  to do: add --debug to see where it happened, and report it", file=sys.stderr)

@@ -39,6 +39,13 @@ def plugins(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in found if name.startswith(incomplete)]
 
 
+def benchmarks(incomplete: str) -> list[str]:
+    """Names of the benchmarks."""
+    from mtf.bench import names as known
+
+    return [name for name in known() if name.startswith(incomplete)]
+
+
 def overrides(incomplete: str) -> list[str]:
     """``model.encoder.name=dsc`` and its like."""
     words = [f"{key}={name}" for key, kind in NAMED.items() for name in names(kind)]

@@ -26,9 +26,10 @@ def main(run: str, *, trust: bool = False) -> None:
     """
     found = load(run, trust_plugins=trust)
     terminal = Terminal()
-    for damaged in found.best().rejected:
-        terminal.line(f"passed over: {damaged}")
+    for note in found.notes:
+        terminal.line(f"note: {note}")
+    terminal.passed_over(found.best().rejected)
     done = evaluate_part_of(found.task(), samples_per_second=found.training_speed)
+    terminal.results(done.results)  # first, so that they are seen where nothing can be written
     keep(found, done)
-    terminal.results(done.results)
     terminal.line(str(found.path))

@@ -190,11 +190,11 @@ def _unclosed(
         return []
     at = int(early[0])
     text = (
-        f"{counted(len(early), 'candle')} closed before the {timeframe} was over "
-        f"(first: the candle of {iso(int(open_time[at]))} closes {iso(int(closes[at]))}): "
-        "looks like candles stored before they closed"
+        "looks like candles stored before they closed: "
+        f"{counted(len(early), 'candle')} with a close time before the {timeframe} was over "
+        f"(first: the candle of {iso(int(open_time[at]))} closes {iso(int(closes[at]))})"
     )
-    return [Finding("unclosed", text, "load these candles again, or leave them out")]
+    return [Finding("unclosed", text, "load these candles again, or leave them out", broken=True)]
 
 
 def _print(report: DataReport) -> None:
@@ -202,7 +202,8 @@ def _print(report: DataReport) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    if console.is_terminal and report.findings():
+    if console.is_terminal and report.notes():
+        print(*report.head_lines(), sep="\n")
         console.print(report.table())
     else:
         print(*report.lines(), sep="\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
+from mtf import bench
 from mtf.errors import PluginError
 from mtf.plugins.registry import GROUPS, Entry, did_you_mean, entries, kind_of
 
@@ -12,11 +13,15 @@ def main(pattern: str = "*") -> None:
     """Print plug-ins as a table: kind, name, first line of the documentation.
 
     Args:
-        pattern: a kind (singular or plural), or a glob for kinds and names such as ``enc*``.
+        pattern: a kind (singular or plural), or a glob for kinds and names such as ``enc*``;
+            ``benchmark`` lists what ``mtf bench`` runs.
 
     Raises:
         PluginError: nothing matches.
     """
+    if pattern in ("benchmark", "benchmarks"):
+        print(*bench.lines(), sep="\n")
+        return
     found = matching(pattern)
     widths = [max(len(entry.kind) for entry in found), max(len(entry.name) for entry in found)]
     for entry in found:
@@ -51,7 +56,7 @@ def _words(entry: Entry) -> tuple[str, ...]:
 def _said(entry: Entry) -> str:
     problem = entry.problem()
     said = f"LOAD FAILED: {problem}" if problem else entry.summary()
-    return said if entry.origin.startswith("mtf ") else f"{said} [{entry.origin}]"
+    return f"{said} [{entry.origin}]" if entry.foreign else said
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ floats. Saved as parquet, so any tool can read it. Knows nothing of torch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,8 @@ from jaxtyping import Int64
 from mtf.errors import DataError
 
 INDEX = ("time", "symbol", "part")
+ROWS_A_GROUP = 16_384
+"""Rows that are written, and can be read, in one go: at 60 columns some 20 MB in the making."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Predictions:
         """Number of decisions."""
         return len(self.times)
 
+    def rows(self, start: int, stop: int) -> Predictions:
+        """Some consecutive decisions, as a view."""
+        arrays = {name: array[start:stop] for name, array in self.arrays.items()}
+        return replace(self, times=self.times[start:stop], arrays=arrays)
+
     def frame(self) -> pd.DataFrame:
         """A table with ``time`` (UTC), ``symbol``, ``part`` and one column an array."""
         time = pd.to_datetime(self.times, unit="ms", utc=True).as_unit("ms")
@@ -60,7 +69,8 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """Write one parquet file; see ``save_all``."""
-        save_all([self], path)
+        with writing(path) as writer:
+            writer.append(self)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
@@ -83,15 +93,80 @@ def save_all(predictions: Iterable[Predictions], path: Path) -> None:
     Columns that one has and another has not are NaN there.
     """
     frame = pd.concat([one.frame() for one in predictions], ignore_index=True)
-    unfinished = path.with_name(path.name + ".tmp")
+    with writing(path) as writer:
+        for start in range(0, max(len(frame), 1), ROWS_A_GROUP):
+            writer.append_rows(frame[start : start + ROWS_A_GROUP])
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[PredictionsWriter]:
+    """Write predictions piece by piece: after the block all of them are there, or the old file.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with unfinished.open("wb") as file:
-            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+            with closing(PredictionsWriter(file)) as writer:
+                yield writer
+                writer.flush()
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+class PredictionsWriter:
+    """Takes predictions and writes them in groups of rows; never holds more than one group.
+
+    Args:
+        file: open for writing; see ``writing``.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Nothing is written yet."""
+        self.file = file
+        self.names: list[str] = []
+        self._waiting: list[pd.DataFrame] = []
+        self._parquet: pq.ParquetWriter | None = None
+
+    def append(self, piece: Predictions) -> None:
+        """Take the next predictions.
+
+        Raises:
+            ValueError: other columns than those before.
+        """
+        for start in range(0, max(len(piece), 1), ROWS_A_GROUP):
+            self.append_rows(piece.rows(start, start + ROWS_A_GROUP).frame())
+
+    def append_rows(self, frame: pd.DataFrame) -> None:
+        """Take the next rows of a table as ``Predictions.frame`` makes it."""
+        names = [str(name) for name in frame]
+        self.names = self.names or names
+        if names != self.names:
+            raise ValueError(f"found columns {names}, expected {self.names}")
+        self._waiting.append(frame)
+        if sum(map(len, self._waiting)) >= ROWS_A_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was taken as one group."""
+        if not self._waiting:
+            return
+        frame = pd.concat(self._waiting, ignore_index=True)
+        self._waiting = []
+        schema = None if self._parquet is None else self._parquet.schema
+        table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+        if self._parquet is None:
+            self._parquet = pq.ParquetWriter(self.file, table.schema)
+        self._parquet.write_table(table, max(len(frame), 1))
+
+    def close(self) -> None:
+        """End the file; what was not flushed is lost."""
+        if self._parquet is not None:
+            self._parquet.close()
 
 
 def load_all(path: Path) -> list[Predictions]:

@@ -6,22 +6,21 @@ metrics.json and predictions.parquet. Nothing in it executes when it is read.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtf.config.load import load_config, resolved
 from mtf.config.schema import Config
-from mtf.config.yaml_text import read_yaml
-from mtf.errors import CheckpointError, MtfError
+from mtf.errors import CheckpointError
 from mtf.plugins.files import load_files
+from mtf.run_folder import create_folder, json_text, read_json, write_json
+from mtf.trust import trusted_plugins
 
 if TYPE_CHECKING:
     from mtf.evaluation.part import Evaluated
@@ -42,10 +41,12 @@ class Run:
     Attributes:
         path: the folder.
         config: as resolved when the run began.
+        notes: what is not as it was then, in words: plug-in files that have changed.
     """
 
     path: Path
     config: Config
+    notes: tuple[str, ...] = ()
 
     @property
     def checkpoints(self) -> Path:
@@ -64,24 +65,28 @@ class Run:
         Raises:
             CheckpointError: the run has not been evaluated.
         """
-        return _read_json(self.path / "metrics.json")
+        return read_json(self.path / "metrics.json")
 
     @property
     def training_speed(self) -> dict[str, float]:
-        """Training samples a second by ``train``; empty where the run was never evaluated."""
-        if not (self.path / "metrics.json").is_file():
+        """Training samples a second by ``train``; empty where no sound metrics.json tells it."""
+        try:
+            return {"train": float(self.metrics["samples_per_second"]["train"])}
+        except (CheckpointError, LookupError, TypeError, ValueError):
             return {}
-        return {"train": self.metrics["samples_per_second"]["train"]}
 
     def best(self) -> Checkpoint:
         """The newest sound checkpoint of the best weights, with those that were passed over.
 
+        Those with calibrated heads where the run has such.
+
         Raises:
             CheckpointError: there is none.
         """
-        from mtf.learning.checkpoint import read_newest
+        from mtf.learning.checkpoint import CALIBRATED, read_newest
 
-        return read_newest(self.checkpoints, "best")
+        calibrated = any(self.checkpoints.glob(f"{CALIBRATED}-*"))
+        return read_newest(self.checkpoints, CALIBRATED if calibrated else "best")
 
     def task(self) -> Task:
         """The run made ready again: candles loaded, the best weights in the model.
@@ -129,7 +134,7 @@ def fit(config: Config | str | Path, overrides: Sequence[str] = ()) -> Run:
 def create_run(config: Config, files: Mapping[str, Mapping[str, Any]]) -> Run:
     """Make a new run folder, with its config and some JSON files in it.
 
-    Two runs started in the same second get two folders.
+    Two runs started in the same second get two folders, and each appears in one go.
 
     Args:
         config: of the run.
@@ -139,12 +144,9 @@ def create_run(config: Config, files: Mapping[str, Mapping[str, Any]]) -> Run:
         CheckpointError: the folder can't be written.
     """
     parent = RUNS / config.name
+    texts = {f"{stem}.json": json_text(content) for stem, content in files.items()}
     try:
-        path = _create_folder(parent)
-        (path / "checkpoints").mkdir()
-        write_text(path / "config.yaml", resolved(config))
-        for stem, content in files.items():
-            write_json(path / f"{stem}.json", content)
+        path = create_folder(parent, {"config.yaml": resolved(config), **texts})
     except OSError as error:
         raise CheckpointError(
             f"could not write a run folder in {parent}: {error.strerror or error}",
@@ -159,18 +161,19 @@ def load(name: str | Path, *, trust_plugins: bool = False) -> Run:
 
     Args:
         name: a run folder, or the name of a config that was trained from this folder.
-        trust_plugins: run the plug-in files that the run's config names.
+        trust_plugins: run the plug-in files that the run's config names, as they are now. What
+            has changed in them since the run began stands in ``notes``.
 
     Raises:
         CheckpointError: there is none, with those that are there.
-        ConfigError: its config can't be used (``plugins:`` without ``trust_plugins`` among it).
+        ConfigError: its config can't be used.
+        MtfError: it names files that would run, without ``trust_plugins``.
     """
     path = Path(name)
-    if not (path / "config.yaml").is_file():
+    if not os.path.isfile(path / "config.yaml"):  # quiet about impossible names
         path = _latest(str(name))
-    if not trust_plugins:
-        _check_harmless(path / "config.yaml")
-    return Run(path, load_config(path / "config.yaml"))
+    overrides, changes = trusted_plugins(path, trust_plugins)
+    return Run(path, load_config(path / "config.yaml", overrides), tuple(changes))
 
 
 def environment(task: Task) -> dict[str, Any]:
@@ -196,7 +199,7 @@ def check_data(run: Run, task: Task) -> None:
     Raises:
         CheckpointError: they are not.
     """
-    trained = _read_json(run.path / "environment.json").get("data_fingerprint")
+    trained = read_json(run.path / "environment.json").get("data_fingerprint")
     if not isinstance(trained, str):
         raise CheckpointError(
             f"{run.path / 'environment.json'} has no data_fingerprint",
@@ -229,42 +232,6 @@ def keep(run: Run, done: Evaluated) -> None:
         ) from error
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON atomically."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically: afterwards it is there in full, or as it was.
-
-    Raises:
-        OSError: the disk refuses.
-    """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _create_folder(parent: Path) -> Path:
-    """A folder named by the time, exclusively ours."""
-    parent.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    for attempt in range(1, 1000):
-        path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
-    raise FileExistsError(17, "too many runs in the same second", str(parent))
-
-
 def _latest(name: str) -> Path:
     """The newest folder of a run name."""
     parent = RUNS / name
@@ -286,24 +253,6 @@ def _age_key(path: Path) -> tuple[str, int]:
     return stamp, int(number[1:] or 1)
 
 
-def _check_harmless(config: Path) -> None:
-    """Refuse to run a stranger's files by opening a run.
-
-    A run's config is resolved: one that builds on another file was not written by mtf, and what it
-    builds on may name plug-ins.
-    """
-    values = read_yaml(config).values
-    asked = values if isinstance(values, dict) else {}
-    for key in ("plugins", "base"):
-        if asked.get(key):
-            named = asked[key] if isinstance(asked[key], list) else [asked[key]]
-            raise MtfError(
-                f"{config} names files under {key}: {', '.join(map(str, named))}",
-                "a run without them, or your word that they may run",
-                "read them, then add --trust-plugins",
-            )
-
-
 def _plugin_origins(config: Config) -> dict[str, str]:
     """Kind and name of every plug-in of a config, and who brought it."""
     from mtf.plugins import registry
@@ -314,19 +263,3 @@ def _plugin_origins(config: Config) -> dict[str, str]:
     specs = [config.features, *(s.features for s in config.streams.values() if s.features)]
     used += [("feature", spec.name) for spec in specs]
     return {f"{kind} {name}": registry.find(kind, name).origin for kind, name in used}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run."""
-    try:
-        content = json.loads(path.read_text())
-        reason = "" if isinstance(content, dict) else "no JSON object"
-    except OSError as error:
-        reason = str(error.strerror)
-    except ValueError as error:
-        reason = str(error)
-    if reason:
-        todo = "evaluate the run again" if path.stem == "metrics" else "use another run"
-        raise CheckpointError(f"{path} can't be read: {reason}", "a JSON file written by mtf", todo)
-    found: dict[str, Any] = content
-    return found

@@ -13,23 +13,35 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
 
     cli(["train", *sys.argv[1:]])
 
-from collections.abc import Iterator, Sequence
+import shlex
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from mtf.config.load import load_config
 from mtf.config.schema import Config
-from mtf.errors import MtfError
+from mtf.errors import CheckpointError, MtfError
 from mtf.evaluation.part import evaluate_part_of, prior_scores
-from mtf.learning.checkpoint import Checkpoint, read_newest
+from mtf.learning.calibrate import calibrate
+from mtf.learning.checkpoint import (
+    CALIBRATED,
+    Checkpoint,
+    clear_leftovers,
+    is_untouched,
+    read_newest,
+    write_checkpoint,
+)
 from mtf.learning.fit import Fitting
 from mtf.learning.log import Log
-from mtf.learning.optimise import set_tensors
+from mtf.learning.optimise import named_tensors, set_tensors
+from mtf.learning.saved_state import State
 from mtf.learning.task import Task, prepare
 from mtf.report.data import data_report, print_data
 from mtf.report.progress import progress
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
 from mtf.run import Run, check_data, create_run, environment, keep, load
+from mtf.run_folder import clear_unfinished, locked
 
 
 def train(config: Config, terminal: Terminal | None = None) -> Run:
@@ -41,35 +53,61 @@ def train(config: Config, terminal: Terminal | None = None) -> Run:
 
     Raises:
         MtfError: config, data or disk can't be used. Nothing is written before the data were read.
-        KeyboardInterrupt: with the run's folder, after a checkpoint was written.
+        KeyboardInterrupt: with the run's folder once there is one; the run can be resumed.
     """
     terminal = terminal or Terminal()
     task = prepare(config)
     print_data(task, terminal.console)
     files = {"environment": environment(task), "data": data_report(task)}
-    return learn(create_run(config, files), task, terminal)
+    run = create_run(config, files)
+    with _stops_naming(run), locked(run.path):
+        return learn(run, task, terminal)
 
 
 def go_on(run: Run, terminal: Terminal | None = None) -> Run:
     """Go on with a run that was interrupted, as if it had not been.
 
     Raises:
-        MtfError: no sound checkpoint, or the candles are not those of the run.
+        MtfError: no sound checkpoint, the candles are not those of the run, or another process
+            is training it.
     """
-    checkpoint = read_newest(run.checkpoints, "last")
-    task = prepare(run.config)
-    check_data(run, task)
-    return learn(run, task, terminal or Terminal(), checkpoint)
+    terminal = terminal or Terminal()
+    with _stops_naming(run), locked(run.path):
+        clear_leftovers(run.checkpoints)
+        clear_unfinished(run.path)
+        for note in run.notes:
+            terminal.line(f"note: {note}")
+        checkpoint = last_checkpoint(run)
+        task = prepare(run.config)
+        check_data(run, task)
+        if checkpoint is None:
+            terminal.line(f"no checkpoint yet in {run.path}: starting at step 0")
+        return learn(run, task, terminal, checkpoint)
+
+
+def last_checkpoint(run: Run) -> Checkpoint | None:
+    """Where to go on from; None where a run was stopped before its very first checkpoint.
+
+    Raises:
+        CheckpointError: there were checkpoints, and none of them is sound.
+    """
+    if is_untouched(run.checkpoints) and not (run.path / "metrics.json").exists():
+        return None
+    return read_newest(run.checkpoints, "last")
 
 
 def learn(run: Run, task: Task, terminal: Terminal, checkpoint: Checkpoint | None = None) -> Run:
     """Fit, evaluate with the best weights, record; go on from a checkpoint where one is given."""
-    done_before = checkpoint.state["step"] if checkpoint else None
-    with _interrupts_naming(run), closing(TensorBoard(run.tensorboard, done_before)) as log:
+    done_before = State.of(checkpoint).step if checkpoint else None
+    with closing(TensorBoard(run.tensorboard, done_before)) as log:
         fitting = start(run, task, terminal, log, checkpoint)
-        terminal.line(f"run folder {run.path}")
         state = fitting.run()
-        set_tensors(task.model, read_newest(run.checkpoints, "best").tensors["weights"])
+        best = read_newest(run.checkpoints, "best")
+        terminal.passed_over(best.rejected)
+        set_tensors(task.model, best.tensors["weights"])
+        if calibrate(task):
+            weights = {"weights": named_tensors(task.model)}
+            write_checkpoint(run.checkpoints, CALIBRATED, state.step, weights, {})
         speed = {"train": state.samples / max(state.seconds, 1e-9)}
         done = evaluate_part_of(task, samples_per_second=speed)
         keep(run, done)
@@ -85,14 +123,16 @@ def start(
     """The training loop at its first step, or where the checkpoint left it."""
     training = task.config.training
     steps = training.epochs * training.sampling.steps_per_epoch
-    done = checkpoint.state["epoch"] if checkpoint else 0
+    done = State.of(checkpoint).epoch if checkpoint else 0
     bar = progress(steps, training.epochs, terminal.console, prior_scores(task), done)
     fitting = task.fitting(log, bar, run.checkpoints)
-    if checkpoint:
-        for damaged in checkpoint.rejected:
-            terminal.line(f"passed over: {damaged}")
-        fitting.restore(checkpoint)
-        terminal.line(f"going on from {checkpoint.path} (step {fitting.state.step} of {steps})")
+    terminal.line(f"run folder {run.path}")
+    if checkpoint is None:
+        fitting.save("last")  # from here on there is always one to go on from
+        return fitting
+    terminal.passed_over(checkpoint.rejected)
+    fitting.restore(checkpoint)
+    terminal.line(f"going on from {checkpoint.path} (step {fitting.state.step} of {steps})")
     return fitting
 
 
@@ -110,20 +150,41 @@ def main(
 
 
 @contextmanager
-def _interrupts_naming(run: Run) -> Iterator[None]:
-    """Ctrl-C says which run it stopped, where there is something to go on with."""
+def _stops_naming(run: Run) -> Iterator[None]:
+    """Ctrl-C and a disk that refuses say which run they stopped, as it can be gone on with."""
+    hook = threading.excepthook
+    threading.excepthook = lambda thread: _without_refusals(hook, thread)
     try:
         yield
     except KeyboardInterrupt:
-        left = any(run.checkpoints.glob("last-*"))
-        raise KeyboardInterrupt(*([run.path] if left else [])) from None
+        raise KeyboardInterrupt(run.path) from None
+    except BrokenPipeError:  # of the output, not of the run
+        raise
+    except OSError as error:
+        raise CheckpointError(
+            f"could not write in {run.path}: {error.strerror or error}",
+            "a writable folder with room for it",
+            f"free space or fix the permissions, then {_resume(str(run.path))}",
+        ) from error
+    finally:
+        threading.excepthook = hook
+
+
+def _without_refusals(
+    hook: Callable[[threading.ExceptHookArgs], object], thread: threading.ExceptHookArgs
+) -> None:
+    """TensorBoard's thread raises again in ours what it met on the disk: no need to print it."""
+    if not issubclass(thread.exc_type, OSError):
+        hook(thread)
 
 
 def _interrupted(folder: str = "") -> MtfError:
     """What to do after Ctrl-C."""
     if not folder:
         return MtfError("interrupted before the first step", todo="start the run again")
-    return MtfError(
-        f"interrupted; what was learned is in {folder}",
-        todo=f"go on with mtf train --resume {folder}",
-    )
+    return MtfError(f"interrupted; what was learned is in {folder}", todo=_resume(folder))
+
+
+def _resume(folder: str) -> str:
+    """The command that goes on with a run."""
+    return f"go on with mtf train --resume {shlex.quote(folder)}"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from mtf.cli import app, main
-from mtf.config.load import load_config
+from mtf.config.load import load_config, shipped_configs
 from mtf.errors import MtfError
 
 GOOD = """\
@@ -220,7 +220,7 @@ def test_completion_offers_configs_plugins_and_overrides(
 
     (tmp_path / "mine.yaml").write_text(GOOD)
     monkeypatch.chdir(tmp_path)
-    assert completion.configs("") == ["dsc_mtf", "mine.yaml", "real_eth_btc", "shared_pattern_mtf"]
+    assert completion.configs("") == sorted(["mine.yaml", *shipped_configs()])
     assert completion.kinds("en") == ["encoder"]
     assert completion.overrides("model.encoder.name=d") == ["model.encoder.name=dsc"]
 

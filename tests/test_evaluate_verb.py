@@ -35,6 +35,14 @@ def test_the_figures_are_those_of_the_run(run: Run, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.splitlines()[-1] == str(run.path)
 
 
+def test_figures_of_another_part_stand_under_its_name(run: Run) -> None:
+    results = run.evaluate("validation")
+    tree = results.as_dict()
+    assert "test" not in tree
+    assert set(tree["validation"]) == set(run.metrics["test"])
+    assert {name.split("/")[0] for name in results.headline()} == {"validation"}
+
+
 def test_damaged_best_weights_are_named_or_refused(
     run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

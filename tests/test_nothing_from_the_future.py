@@ -53,12 +53,16 @@ CASES: list[dict[str, Any]] = [
     {"encoder": "conv", "options": {"causal": False, "num_blocks": 2}},
     *({"fusion": name} for name in registry.names("fusion") if name != "attention"),
     *({"fusion": name, "tokens": "all"} for name in registry.names("fusion")),
+    {"forming": True},
+    {"forming": True, "tokens": "all"},
     *({"tokens": name} for name in TOKENS if name not in ("log", "all")),
 ]
 TIMES = np.stack([minutes(*range(at, at + 12, 2)) for at in (118, 299, 398, 594)])
 """Groups of six decisions: around late candles, in a gap, where the hour turns (row 599)."""
 RAW = raw_market()
 CONFIG = small_whole()
+BLUNT = ("confidence/chosen", "trend/agreement")
+"""A class, and a product of small numbers next to 1/2: they may stay where the rest moves."""
 LATENCY = {spec.name: spec.latency_ms for spec in CONFIG.stream_specs()}
 
 
@@ -103,7 +107,8 @@ def test_what_is_not_known_at_t_moves_no_output_at_t(case: dict[str, Any], once:
         told = torch.from_numpy(TIMES.reshape(-1) <= now)
         for name, value in before.items():
             assert torch.equal(value[told], after[name][told]), (name, row)
-            assert not torch.equal(value[~told], after[name][~told]), (name, row)
+            if name not in BLUNT:
+                assert not torch.equal(value[~told], after[name][~told]), (name, row)
 
 
 @pytest.mark.parametrize("once", [True, False], ids=["once", "window"])
@@ -114,7 +119,8 @@ def test_the_last_visible_candle_moves_the_outputs(case: dict[str, Any], once: b
     layout = layout_of(model, once=once)
     before, *others = (said(model, batch) for batch in batches_of_last_visible(layout))
     for name, after in zip(RAW, others, strict=True):
-        assert all(not torch.equal(before[key], after[key]) for key in before), name
+        moved = {key: not torch.equal(before[key], after[key]) for key in before}
+        assert all(moved[key] for key in before if key not in BLUNT), name
 
 
 @cache
@@ -138,7 +144,12 @@ def other_last_candle(name: str, now: np.ndarray) -> Candles:
 # --- labels -----------------------------------------------------------------------------------
 
 HEADS: list[tuple[str, dict[str, Any], int]] = [
-    *((name, {}, latency) for name in registry.names("head") for latency in (0, MINUTE)),
+    *(
+        (name, {}, latency)
+        for name in registry.names("head")
+        for latency in (0, MINUTE)
+        if name != "pivots"  # most are confirmed long before the cap: see tests/heads/test_pivots
+    ),
     ("action", {}, 500),
     ("action", {"horizon": 1}, 0),
     ("action", {"horizon": 60}, 0),
@@ -151,6 +162,7 @@ HORIZON_TIMES = (213, 238, 239, 240, 345, 398, 404, 599, 613, 700)
 def head_of(name: str, options: dict[str, Any], order_latency_ms: int) -> Head:
     clock = CONFIG.decisions.clock
     context = HeadContext(8, CONFIG.stream_specs(), clock, order_latency_ms, 0.002)
+    context = replace(context, heads={"action": registry.load("head", "action")(context)})
     built: Head = registry.load("head", name)(context, **options)
     return built
 

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from mtf import predictions as module
 from mtf.errors import DataError
-from mtf.predictions import Predictions, load_all, save_all
+from mtf.predictions import Predictions, load_all, save_all, writing
 
 TIMES = np.array([1_700_000_040_000, 1_700_000_100_000])
 
@@ -65,9 +66,54 @@ def test_a_failed_write_leaves_the_old_file(
     def fail(*args: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("mtf.predictions.pq.write_table", fail)
+    monkeypatch.setattr("mtf.predictions.pq.ParquetWriter.write_table", fail)
     with pytest.raises(OSError, match="disk full"):
         predictions("train").save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def many(rows: int) -> Predictions:
+    """So many decisions, a label missing at every third."""
+    numbers = np.arange(rows, dtype=np.float32)
+    label = np.where(np.arange(rows) % 3, np.arange(rows), np.nan)
+    arrays = {"action.prob_buy": numbers, "action.label_class": label}
+    return Predictions(TIMES[0] + 60_000 * np.arange(rows), "ETHUSDT", "test", arrays)
+
+
+def test_pieces_of_any_size_make_the_file_that_saving_all_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ROWS_A_GROUP", 10)
+    whole = many(57)
+    whole.save(tmp_path / "whole.parquet")
+    with writing(tmp_path / "pieces.parquet") as writer:
+        for start, stop in ((0, 3), (3, 9), (9, 40), (40, 57)):
+            writer.append(whole.rows(start, stop))
+    found = Predictions.load(tmp_path / "pieces.parquet")
+    saved = Predictions.load(tmp_path / "whole.parquet")
+    for one in (found, saved):
+        np.testing.assert_array_equal(one.times, whole.times)
+        for name, array in whole.arrays.items():
+            np.testing.assert_array_equal(one.arrays[name], array)
+            assert one.arrays[name].dtype == array.dtype
+    groups = pq.ParquetFile(tmp_path / "pieces.parquet").metadata
+    assert groups.num_row_groups == 5, "groups are filled before they are written"
+    assert max(groups.row_group(i).num_rows for i in range(5)) < 20
+
+
+def test_a_mistake_between_pieces_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.parquet"
+    predictions().save(path)
+    before = path.read_bytes()
+
+    def two_kinds() -> None:
+        with writing(path) as writer:
+            writer.append(many(5))
+            writer.append(predictions())
+
+    with pytest.raises(ValueError, match=r"found columns .*, expected"):
+        two_kinds()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rich.console import Console
 from tasks import small_config
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from mtf.cli import main
 from mtf.errors import CheckpointError
 from mtf.learning.fit import Fitting
-from mtf.report.terminal import Terminal
-from mtf.run import Run, load
+from mtf.run import Run, create_run, load
 from mtf.train import go_on, train
-
-
-def quiet() -> Terminal:
-    """A terminal that nobody sees."""
-    return Terminal(Console(file=io.StringIO()))
-
-
-def figures(run: Run) -> dict[str, Any]:
-    """The metrics without the speeds, which differ from run to run."""
-    return {key: value for key, value in run.metrics.items() if key != "samples_per_second"}
+from runs import figures, quiet
 
 
 def steps_of(run: Run, tag: str) -> list[int]:
@@ -76,3 +64,66 @@ def test_a_run_without_a_sound_checkpoint_can_not_be_gone_on_with(
         state.write_text("{")
     with pytest.raises(CheckpointError, match=r"state\.json that does not match its sum"):
         go_on(run, quiet())
+
+
+@pytest.mark.parametrize("after", ["create_run", "first checkpoint"])
+def test_a_run_stopped_before_its_first_step_starts_it_in_the_same_folder(
+    after: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole = figures(train(small_config(), quiet()))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    def pressed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    place = "mtf.train.prior_scores" if after == "create_run" else "mtf.learning.fit.Fitting.run"
+    with monkeypatch.context() as patched:
+        patched.setattr(place, pressed)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            train(small_config(), quiet())
+    cut = load(caught.value.args[0])
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--resume", str(cut.path)])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    if after == "create_run":
+        assert f"no checkpoint yet in {cut.path}: starting at step 0" in said
+    else:
+        assert "last-00000000 (step 0 of 8)" in said
+    assert len(list(cut.path.parent.iterdir())) == 1
+    assert json.dumps(figures(cut)) == json.dumps(whole)
+
+
+def test_ctrl_c_while_resuming_names_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = create_run(small_config(), {})
+
+    def pressed(config: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mtf.train.prepare", pressed)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--resume", "small"])
+    assert ended.value.code == 2
+    assert f"go on with mtf train --resume {run.path}" in capsys.readouterr().err
+
+
+def test_what_a_kill_left_half_written_is_gone_after_a_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train(small_config(training={"epochs": 1}), quiet())
+    kept = {path.name for path in run.path.iterdir()}
+    (run.path / ".metrics.json.7.partial").write_text("{")
+    (run.checkpoints / ".last-00000009.7.partial").mkdir()
+    (run.checkpoints / ".last-00000001.7.removed").mkdir()
+    go_on(run, quiet())
+    assert {path.name for path in run.path.iterdir()} == kept
+    assert not list(run.checkpoints.glob(".*"))

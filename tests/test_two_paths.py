@@ -42,6 +42,8 @@ CASES: list[dict[str, Any]] = [
     *({"encoder": name, "options": options} for name, options in OPTIONS),
     *({"encoder": name, "weights": "per_stream"} for name in registry.names("encoder")),
     *({"fusion": name} for name in registry.names("fusion")),
+    {"forming": True},
+    {"forming": True, "tokens": "all"},
     *({"tokens": name} for name in TOKENS),
 ]
 FINITE = [

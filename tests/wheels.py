@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def run(*command: str | Path, folder: Path, extra: Mapping[str, str] | None = None) -> str:
-    """Standard output of a command that must succeed; no variable of the tests' Python leaks in."""
+def attempt(
+    *command: str | Path, folder: Path, extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """What a command does; no variable of the tests' Python leaks in."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV"))}
     # Configs ask for two threads (fabric.threads); on a busy machine they wait for each other.
     environment["OMP_THREAD_LIMIT"] = "1"
-    done = subprocess.run(
+    return subprocess.run(
         [str(word) for word in command],
         cwd=folder,
         env={**environment, **(extra or {})},
@@ -28,6 +29,11 @@ def run(*command: str | Path, folder: Path, extra: Mapping[str, str] | None = No
         check=False,
         timeout=900,
     )
+
+
+def run(*command: str | Path, folder: Path, extra: Mapping[str, str] | None = None) -> str:
+    """Standard output of a command that must succeed."""
+    done = attempt(*command, folder=folder, extra=extra)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -48,5 +54,6 @@ def install(wheel: Path, home: Path) -> Path:
     run(python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel, folder=home)
     site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", folder=home)
     # A path file appends: the wheel's own mtf comes first, and editable hooks are not run.
-    (Path(site.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    theirs = [path for path in sys.path if path.endswith("-packages")]
+    (Path(site.strip()) / "dependencies.pth").write_text("\n".join(theirs))
     return python

@@ -39,6 +39,8 @@ STREAMS: dict[str, Any] = {
     "1h": {"lookback": 6},
     "btc": {"timeframe": "1m", "lookback": 20, "symbol": "BTCUSDT", "latency_ms": 500},
 }
+FORMING = ("5m", "1h")
+"""Streams whose candle that is not closed yet a finer one sees."""
 SMALL_OPTIONS: dict[str, dict[str, Any]] = {
     "dsc": {"num_blocks": 2},
     "conv": {"num_blocks": 2},
@@ -84,20 +86,33 @@ def small_whole(
     tokens: str = "log",
     fusion: str = "attention",
     dropout: float = 0.0,
+    forming: bool = False,
 ) -> Config:
     """A config of every registered head over the streams of ``raw_market``."""
     chosen = SMALL_OPTIONS.get(encoder, {}) if options is None else options
-    fused = {"feedforward_dim": 16, "num_heads": 2, "num_layers": 1, "dropout": dropout}
     model = {
         "embed_dim": 8,
         "encoder": {"name": encoder, "weights": weights, **chosen},
-        "tokens": {"name": tokens, **({"patch": 4} if tokens == "patch" else {})},
-        "fusion": {"name": fusion, **({} if fusion == "mean" else fused)},
+        "tokens": {
+            "name": tokens,
+            "forming": forming,
+            **({"patch": 4} if tokens == "patch" else {}),
+        },
+        "fusion": {"name": fusion, **small_fusion(fusion, dropout)},
     }
     features = {"name": "ohlcv", "volatility_half_life": 5}
     heads: dict[str, Any] = {name: {} for name in registry.names("head")}
     sections = {"streams": STREAMS, "model": model, "features": features}
     return parse_config({**SMALL, **sections, "heads": heads})
+
+
+def small_fusion(name: str, dropout: float) -> dict[str, Any]:
+    """Options that keep a fusion small."""
+    if name in ("mean", "concat"):
+        return {} if name == "mean" else {"hidden_dim": 16, "dropout": dropout}
+    layers = ("cross_layers", "main_layers") if name == "two_stage" else ("num_layers",)
+    shape = {"feedforward_dim": 16, "num_heads": 2, "dropout": dropout}
+    return {**shape, **dict.fromkeys(layers, 1)}
 
 
 def whole_model(config: Config, seed: int = 0) -> HybridModel:
@@ -142,7 +157,7 @@ def whole_batch(
     """The batch of ``times [group, decision]`` (ms), without labels."""
     need = {name: slots for name, slots, _ in layout}
     path = {name: once for name, _, once in layout}
-    return BatchBuilder(world, {}, need, path).build(times, None, dropped)
+    return BatchBuilder(world, {}, need, path, FORMING).build(times, None, dropped)
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ def build(kind: str, spec: PluginSpec, *context: Any) -> Any:
         The object; of a loss, the function with its options bound.
 
     Raises:
-        PluginError: unknown, broken, or not of its kind.
+        PluginError: unknown, broken, or not of its kind; a stranger's constructor that raises.
         ConfigError: the constructor refuses the options.
     """
     plugin = registry.load(kind, spec.name)
@@ -38,3 +38,9 @@ def build(kind: str, spec: PluginSpec, *context: Any) -> Any:
             f"options that {registry.find(kind, spec.name).place} accepts",
             f"see `mtf describe {kind} {spec.name}`",
         ) from error
+    except Exception as error:  # a stranger's constructor may raise anything
+        entry = registry.find(kind, spec.name)
+        if not entry.foreign:
+            raise
+        expected = f"a constructor that takes {len(context)} arguments before the `*`"
+        raise entry.broken("could not be built", error, expected) from error

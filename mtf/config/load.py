@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib import util
@@ -62,13 +63,13 @@ def find_config(path: str | Path) -> Path:
         ConfigError: there is neither, with the nearest names.
     """
     file = Path(path)
-    if file.is_file():
+    if os.path.isfile(file):  # unlike Path.is_file, it is quiet about impossible names
         return file
     shipped = shipped_configs()
     if file.name == str(path) and file.stem in shipped:
         return shipped[file.stem]
     raise ConfigError(
-        f"no config {str(path)!r}" if not file.is_dir() else f"{path} is a folder",
+        f"no config {str(path)!r}" if not os.path.isdir(file) else f"{path} is a folder",
         f"a YAML file, or one that comes with mtf: {', '.join(shipped)}",
         did_you_mean(file.stem, shipped) or "`mtf init my.yaml` writes one to start from",
     )
@@ -110,7 +111,7 @@ def _named(document: Document, file: Path) -> Document:
 
 def _base_file(file: Path, document: Document) -> Path:
     name = document.values["base"]
-    if isinstance(name, str) and (file.parent / name).is_file():
+    if isinstance(name, str) and os.path.isfile(file.parent / name):
         return file.parent / name
     try:
         return find_config(Path(name).name if isinstance(name, str) else "")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtf.config import keys
-from mtf.config.yaml_text import Document, KeyPath, parse_yaml
+from mtf.config.yaml_text import MAX_DEPTH, Document, KeyPath, parse_yaml
 from mtf.errors import ConfigError
 
 
@@ -56,9 +56,15 @@ def _layer(text: str) -> Document:
     key, equals, value = text.partition("=")
     parts: KeyPath = tuple(key.strip().split("."))
     origin = f"override {text!r}"
-    if not equals or not all(parts):
+    if not equals or not all(parts) or len(parts) > MAX_DEPTH or not key.isprintable():
         raise ConfigError(
             origin, "key.path=value, such as model.encoder.kernel_size=9", "mend the override"
+        )
+    if parts == ("base",):
+        raise ConfigError(
+            origin,
+            "keys of the config itself: what it builds on is read before",
+            "write a file of your own with `base:`",
         )
     inner = parse_yaml(value, origin)
     values: Any = inner.values

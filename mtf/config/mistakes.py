@@ -28,6 +28,8 @@ EXPECTED = {
     "finite": "a finite number",
 }
 """First word of pydantic's error type → what to say."""
+SHOWN = 30
+"""Mistakes that are told; of more, only how many."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class MistakesError(ConfigError):
 
     def __init__(self, mistakes: Sequence[Mistake], document: Document) -> None:
         """Compose the message; places come from the document."""
-        texts = [mistake.text(document.place(mistake.path)) for mistake in mistakes]
-        super().__init__("\n".join(texts if len(texts) == 1 else [_count(texts), *texts]))
+        texts = [one.text(document.place(one.path)) for one in mistakes[:SHOWN]]
+        more = [f"… and {len(mistakes) - SHOWN} more"] if len(mistakes) > SHOWN else []
+        head = [f"{len(mistakes)} mistakes in the config:"] if len(mistakes) > 1 else []
+        super().__init__("\n".join([*head, *texts, *more]))
         self.mistakes = tuple(mistakes)
 
 
@@ -78,8 +82,8 @@ def from_pydantic(error: ValidationError, values: Any) -> list[Mistake]:
 
 def dotted(path: Iterable[str | int]) -> str:
     """``model.encoder.kernel_size``; list positions as ``[0]``."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".") or "the config"
+    keys = (f"[{part}]" if isinstance(part, int) else f".{part or repr(part)}" for part in path)
+    return "".join(keys).removeprefix(".") or "the config"
 
 
 def _mistake(detail: ErrorDetails, values: Any) -> Mistake:
@@ -99,8 +103,8 @@ def _mistake(detail: ErrorDetails, values: Any) -> Mistake:
 def _as_in_files(loc: tuple[str | int, ...]) -> KeyPath:
     """Pydantic's location without the ``options`` that files don't have, and without ``[key]``."""
     path: KeyPath = ()
-    for part in loc:
-        if part == "options" and keys.spec_at(path) is not None:
+    for part, before in zip(loc, (None, *loc), strict=False):
+        if part == "options" != before and keys.spec_at(path) is not None:
             continue
         if part != "[key]":
             path = (*path, part)
@@ -142,6 +146,8 @@ def _hint(kind: str, given: Any, context: dict[str, Any]) -> str:
 def _number_hint(text: str, kind: str) -> str:
     """YAML reads ``1e-3`` as text: numbers with an exponent need a dot and a sign."""
     match = re.fullmatch(r"([+-]?\d+)(\.\d*)?[eE]([+-]?)(\d+)", text)
+    if re.fullmatch(r"[+-]?0+\d+", text):
+        return "remove the leading zero"
     if match is None or kind == "int_type":
         return "remove the quotes" if re.fullmatch(r"[+-]?\d+(\.\d+)?", text) else ""
     number = f"{match[1]}{match[2] or '.0'}e{match[3] or '+'}{match[4]}"
@@ -157,7 +163,3 @@ def _shown(value: Any) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
-
-
-def _count(texts: Sequence[str]) -> str:
-    return f"{len(texts)} mistakes in the config:"

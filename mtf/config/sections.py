@@ -38,8 +38,10 @@ class TokensConfig(Strict):
         "last: the last slot; patch: means over `patch` slots; all: every slot",
     )
     patch: int | None = Field(None, ge=1, description="slots a token; only with name: patch")
-    forming: Literal[False] = Field(
-        False, description="a token of the candle that is not closed yet: not in this version"
+    forming: bool = Field(
+        False,
+        description="a token of the candle that is not closed yet, as the finest present stream "
+        "of the symbol sees it, for every stream that has a finer one",
     )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="probability that a token is hidden in training"

@@ -16,7 +16,7 @@ def _timeframe(value: Any) -> Timeframe:
     if isinstance(value, Timeframe):
         return value
     try:
-        return Timeframe.parse(value)
+        return Timeframe.parse(str(value))
     except ConfigError as error:
         raise mistake(error) from None
 
@@ -25,7 +25,8 @@ def _utc_text(value: Any) -> str:
     """Normalise an ISO date or time to UTC without an offset, such as 2024-01-31T12:00:00."""
     try:
         time = datetime.fromisoformat(value if isinstance(value, str) else str(value))
-    except ValueError as error:
+        time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:  # the latter: in UTC before year 1 or after 9999
         raise mistake(
             ConfigError(
                 f"found {value!r}",
@@ -33,7 +34,6 @@ def _utc_text(value: Any) -> str:
                 str(error),
             )
         ) from None
-    time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     text = time.replace(tzinfo=None).isoformat()
     return text.removesuffix("T00:00:00")
 

@@ -9,12 +9,14 @@ from mtf.errors import ConfigError
 from mtf.evaluation.baseline import Baseline
 from mtf.evaluation.candle_baselines import MeanCandle, NaiveCandle
 from mtf.evaluation.class_baselines import ClassPrior, Logistic, Momentum
+from mtf.evaluation.pivot_baselines import PivotPrior
+from mtf.evaluation.regression_baselines import TrainMean, Zero
 
-_EVERY = (ClassPrior, Momentum, Logistic, NaiveCandle, MeanCandle)
+_EVERY = (ClassPrior, Momentum, Logistic, NaiveCandle, MeanCandle, Zero, TrainMean, PivotPrior)
 BASELINES: dict[str, Callable[[], Baseline]] = {baseline.name: baseline for baseline in _EVERY}
 DEFAULT = ("class_prior", "momentum", "logistic", "naive_candle")
-REFERENCES = ("naive_candle", "mean_candle")
-"""What the skill of a candle is measured against: always computed, whether asked for or not."""
+REFERENCES = ("naive_candle", "mean_candle", "zero", "train_mean", "pivot_prior")
+"""What skill is measured against: always computed, whether asked for or not."""
 
 
 def check_baselines(names: Sequence[str]) -> None:

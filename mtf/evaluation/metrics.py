@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Bool, Float, Float64, Int
 
 from mtf.plugins.contracts import Metric
 
@@ -34,7 +34,7 @@ def log_loss(probs: Probs, y: Classes) -> Metric:
         probs: probabilities of the classes; rows sum to 1.
         y: index of the class that happened.
     """
-    return _mean(_surprise(probs, y), higher_is_better=False)
+    return mean(_surprise(probs, y), higher_is_better=False)
 
 
 def accuracy(probs: Probs, y: Classes) -> Metric:
@@ -44,7 +44,7 @@ def accuracy(probs: Probs, y: Classes) -> Metric:
         probs: probabilities of the classes; of equal ones the first is chosen.
         y: index of the class that happened.
     """
-    return _mean((probs.argmax(axis=1) == y).astype(np.float64), higher_is_better=True)
+    return mean((probs.argmax(axis=1) == y).astype(np.float64), higher_is_better=True)
 
 
 def macro_f1(probs: Probs, y: Classes) -> Metric:
@@ -93,9 +93,15 @@ def calibration_error(probs: Probs, y: Classes, bins: int = 10) -> Metric:
     return Metric(statistics, _calibration_error, higher_is_better=False)
 
 
+def mean(per_decision: Float64[np.ndarray, " decision"], *, higher_is_better: bool) -> Metric:
+    """Mean of a figure that every decision has by itself, such as its loss."""
+    statistics = np.stack([per_decision, np.ones(len(per_decision))], axis=1)
+    return Metric(statistics, _ratio, higher_is_better)
+
+
 def mse(pred: Values, true: Values) -> Metric:
     """Mean squared error, over channels too; in the square of the units given; lower is better."""
-    return _mean(squared_error(pred, true), higher_is_better=False)
+    return mean(squared_error(pred, true), higher_is_better=False)
 
 
 def skill(pred: Values, true: Values, references: Mapping[str, Values]) -> Metric:
@@ -110,27 +116,73 @@ def skill(pred: Values, true: Values, references: Mapping[str, Values]) -> Metri
         true: what happened.
         references: forecasts to beat, by name; at least one.
     """
-    errors = [squared_error(reference, true) for reference in references.values()]
-    best = min(errors, key=lambda error: float(error.sum()))
-    statistics = np.stack([squared_error(pred, true), best], axis=1)
-    return Metric(statistics, _skill, higher_is_better=True)
+    errors = {name: squared_error(reference, true) for name, reference in references.items()}
+    return skill_of_errors(squared_error(pred, true), errors)
+
+
+def skill_of_errors(
+    error: Float64[np.ndarray, " decision"],
+    references: Mapping[str, Float64[np.ndarray, " decision"]],
+) -> Metric:
+    """1 - mean error / (smallest mean error among the references), as ``skill`` has it.
+
+    Args:
+        error: of each decision, 0 at best.
+        references: the errors to beat, by name; at least one.
+    """
+    best = min(references.values(), key=lambda other: float(other.sum()))
+    return Metric(np.stack([error, best], axis=1), _skill, higher_is_better=True)
+
+
+def sign_accuracy(
+    pred: Float[np.ndarray, " decision"], true: Float[np.ndarray, " decision"]
+) -> Metric:
+    """Share of decisions whose sign is foreseen, in [0, 1]; where nothing moved none is counted.
+
+    A forecast of exactly 0 takes no side and counts one half.
+    """
+    moved = true != 0
+    right = 0.5 + 0.5 * np.sign(pred[moved]) * np.sign(true[moved])
+    return among(moved, mean(right.astype(np.float64), higher_is_better=True))
+
+
+def qlike(pred: Float[np.ndarray, " decision"], true: Float[np.ndarray, " decision"]) -> Metric:
+    """QLIKE of log volatilities: mean of x - ln x - 1 with x = true / predicted variance.
+
+    The loss of Patton (2011) that ranks volatility forecasts rightly where the truth is measured
+    with noise: best is the mean variance, not the mean log volatility. 0 is perfect; lower is
+    better. A variance that is foreseen more than e^30 times too small counts as that.
+
+    Args:
+        pred: log of the volatility foreseen.
+        true: log of the volatility that came, in the same unit.
+    """
+    log_x = 2 * (true.astype(np.float64) - pred.astype(np.float64))
+    return mean(np.exp(np.minimum(log_x, 30.0)) - log_x - 1, higher_is_better=False)
+
+
+def among(chosen: Bool[np.ndarray, " decision"], metric: Metric) -> Metric:
+    """The metric of the chosen decisions as one of all: the others add nothing to the sums.
+
+    Args:
+        chosen: mask over all decisions.
+        metric: made of the chosen ones alone.
+    """
+    statistics = np.zeros((len(chosen), metric.statistics.shape[1]))
+    statistics[chosen] = metric.statistics
+    return Metric(statistics, metric.finish, metric.higher_is_better)
 
 
 def squared_error(pred: Values, true: Values) -> Float64[np.ndarray, " decision"]:
     """Squared error of each decision, averaged over channels."""
     difference = pred.astype(np.float64) - true.astype(np.float64)
-    squared = np.square(difference).reshape(len(difference), -1)
-    return np.asarray(squared.mean(axis=1))
+    channels = tuple(range(1, difference.ndim))
+    return np.asarray(np.square(difference).mean(axis=channels))
 
 
 def point_value(metric: Metric) -> float:
     """The metric over all its decisions; NaN where undefined or without decisions."""
     return float(metric.finish(metric.statistics.sum(axis=0)))
-
-
-def _mean(per_decision: Float64[np.ndarray, " decision"], *, higher_is_better: bool) -> Metric:
-    statistics = np.stack([per_decision, np.ones(len(per_decision))], axis=1)
-    return Metric(statistics, _ratio, higher_is_better)
 
 
 def _surprise(probs: Probs, y: Classes) -> Float64[np.ndarray, " decision"]:
@@ -209,13 +261,18 @@ def _correlation(sums: np.ndarray) -> np.ndarray:
 
 __all__ = [
     "accuracy",
+    "among",
     "calibration_error",
     "log_loss",
     "macro_f1",
     "mcc",
+    "mean",
     "mse",
     "point_value",
+    "qlike",
     "rank_ic",
+    "sign_accuracy",
     "skill",
+    "skill_of_errors",
     "squared_error",
 ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
@@ -14,10 +15,10 @@ from mtf.evaluation.evaluate import Decisions, evaluate_part
 from mtf.evaluation.predict import predictions_of
 from mtf.evaluation.prior import prior_log_losses
 from mtf.evaluation.results import Results
-from mtf.learning.sweep import Sweep, sweep
+from mtf.learning.sweep import Sweep, collected, sweep_pieces
 from mtf.learning.targets import labels_of
 from mtf.learning.task import Task
-from mtf.predictions import Predictions
+from mtf.predictions import Predictions, writing
 
 MAX_TRAIN_DECISIONS = 200_000
 """Decisions of the training part that baselines see, evenly spaced."""
@@ -41,17 +42,27 @@ def predict_part(task: Task, part: str) -> tuple[Sweep, float]:
     Raises:
         DataError: no decision of the part has a label.
     """
-    where = task.parts[part]
-    times = where.times(task.world.clock)
     began = time.perf_counter()
-    found = sweep(task.model, task.builder, times, where.end_ms)
+    times = task.parts[part].times(task.world.clock)
+    found = collected(_pieces(task, part), len(times))
     if not len(found.times):
-        raise DataError(
-            f"none of the {len(times)} decisions of the {part} part has a label",
-            "candles after some of the decisions, within the part",
-            f"check the data's dates against decisions.start … end, or raise split.{part}",
-        )
+        raise _no_label(part, len(times))
     return found, len(found.times) / (time.perf_counter() - began)
+
+
+def _pieces(task: Task, part: str) -> Iterator[Sweep]:
+    """What the model says of the decisions of a part that have a label, piece by piece."""
+    where = task.parts[part]
+    return sweep_pieces(task.model, task.builder, where.times(task.world.clock), where.end_ms)
+
+
+def _no_label(part: str, decisions: int) -> DataError:
+    """The error for a part in which nothing can be measured."""
+    return DataError(
+        f"none of the {decisions} decisions of the {part} part has a label",
+        "candles after some of the decisions, within the part",
+        f"check the data's dates against decisions.start … end, or raise split.{part}",
+    )
 
 
 def prior_scores(task: Task) -> dict[str, float]:
@@ -74,6 +85,31 @@ def predictions_of_part(task: Task, part: str = "test") -> Predictions:
     """What the model says of every decision of a part that has a label, and what happened."""
     found, _ = predict_part(task, part)
     return predictions_of(task.builder.heads, found, task.world.symbol, part)
+
+
+def save_predictions(task: Task, path: Path, part: str = "test") -> int:
+    """Write what ``predictions_of_part`` would return, piece by piece, in bounded memory.
+
+    Args:
+        task: with the weights to ask in its model.
+        path: the parquet file; afterwards it is there in full, or as it was.
+        part: one of the four parts.
+
+    Returns:
+        How many decisions were written.
+
+    Raises:
+        DataError: no decision of the part has a label.
+        OSError: the disk refuses.
+    """
+    heads, written = task.builder.heads, 0
+    with writing(path) as writer:
+        for piece in _pieces(task, part):
+            writer.append(predictions_of(heads, piece, task.world.symbol, part))
+            written += len(piece.times)
+        if not written:
+            raise _no_label(part, len(task.parts[part].times(task.world.clock)))
+    return written
 
 
 def evaluate_part_of(
@@ -110,4 +146,5 @@ def evaluate_part_of(
         source=task.source,
         samples_per_second={**(samples_per_second or {}), "eval": speed},
     )
-    return Evaluated(predictions_of(heads, found, task.world.symbol, part), results)
+    said = predictions_of(heads, found, task.world.symbol, part)
+    return Evaluated(said, replace(results, part=part))

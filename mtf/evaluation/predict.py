@@ -34,7 +34,7 @@ def _outputs(
     for output, array in outputs.items():
         prefix = f"{name}.{output}" if len(head.targets) > 1 else name
         for column, values in _split(array, head.columns.get(output)):
-            yield f"{prefix}.{column or output}", values
+            yield f"{prefix}.{column}" if column else f"{name}.{output}", values
 
 
 def _labels(name: str, head: Head, target: str, label: Label) -> Iterator[tuple[str, np.ndarray]]:

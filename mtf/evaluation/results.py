@@ -56,17 +56,19 @@ class Results:
         heads: head name → target name → figures.
         samples_per_second: ``train`` and ``eval``, as measured.
         flat: heads whose one target is not a stream: written without the target's name.
+        part: of the data that was evaluated; the figures stand under its name.
     """
 
     heads: Mapping[str, Mapping[str, TargetResult]]
     samples_per_second: Mapping[str, float]
     flat: frozenset[str] = frozenset()
+    part: str = "test"
 
     def as_dict(self) -> Tree:
         """The content of ``metrics.json``: no NaN, which JSON does not have, but null."""
         return {
             "schema": SCHEMA,
-            "test": self._tree({head: _model_tree(of) for head, of in self.heads.items()}),
+            self.part: self._tree({head: _model_tree(of) for head, of in self.heads.items()}),
             "baselines": {name: self._tree(self._baseline(name)) for name in self._names()},
             "samples_per_second": {
                 name: _number(value) for name, value in self.samples_per_second.items()
@@ -74,9 +76,9 @@ class Results:
         }
 
     def headline(self) -> dict[str, float]:
-        """Every finite figure of the model as ``test/<head>/<target>/<metric>``."""
+        """Every finite figure of the model as ``<part>/<head>/<target>/<metric>``."""
         return {
-            "/".join(("test", *self.path(head, target), name)): estimate.value
+            "/".join((self.part, *self.path(head, target), name)): estimate.value
             for head, targets in self.heads.items()
             for target, result in targets.items()
             for name, estimate in result.metrics.items()

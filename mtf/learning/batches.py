@@ -9,7 +9,7 @@ candle came late always have their own block, scanned as things were known then.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float32, Int64
 from mtf.learning.kernels import gather_blocks
 from mtf.learning.targets import Labels, labels_of
 from mtf.market.asof import NEVER_MS, Known, window
+from mtf.market.forming import forming, forming_channels
 from mtf.market.stream import Stream
 from mtf.market.world import World
 from mtf.model.batch import Batch, StreamBatch, TargetBatch
@@ -51,12 +52,14 @@ class BatchBuilder:
         heads: the heads whose labels go with the batch.
         required_slots: slots up to the last one that a decision needs of each stream.
         once: streams that are encoded once; the others take the window path.
+        forming: streams whose forming candle goes with the batch.
     """
 
     world: World
     heads: Mapping[str, Head]
     required_slots: Mapping[str, int]
     once: Mapping[str, bool]
+    forming: tuple[str, ...] = ()
 
     def build(
         self,
@@ -77,6 +80,10 @@ class BatchBuilder:
         known = self.world.known(flat)
         present = self._present(known, dropped)
         streams = {name: self._stream(name, times, known[name], present[name]) for name in known}
+        for name in self.forming:
+            seen = forming(self.world, flat, name, known, present)
+            values, there = map(torch.from_numpy, forming_channels(seen, known[name]))
+            streams[name] = replace(streams[name], forming=values, forming_there=there)
         if labels is None:
             labels = labels_of(self.heads, self.world, flat, end_ms)
         return Batch(streams, targets_of(labels))

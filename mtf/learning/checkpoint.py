@@ -1,8 +1,9 @@
 """Checkpoints: safetensors and JSON under a manifest of sha256 sums, written atomically.
 
-A checkpoint is a folder ``<kind>-<step>`` (``last-00000400``, ``best-00000320``). It is written
-under another name, synced, and then renamed, so a folder with that name is complete. Loading
-verifies every byte against the manifest, and the manifest against its own sum; a damaged
+A checkpoint is a folder ``<kind>-<step>`` (``last-00000400``, ``best-00000320``; a second one of
+the same step is ``last-00000400-2``). It is written under another name, synced, and then renamed,
+so a folder with that name is complete; none is ever overwritten. Loading verifies every byte
+against the manifest, and the manifest against its own sum and the folder's name; a damaged
 checkpoint is reported and the one before it is used. Nothing in a checkpoint executes.
 """
 
@@ -14,6 +15,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +25,20 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from mtf.errors import CheckpointError
+from mtf.learning.disk import MAX_JSON, parse_json, read_bounded, sync_folder, write_synced
 
-SCHEMA = 1
+SCHEMA = 2
 KEEP = 2
 """Checkpoints of a kind that stay: the newest, and the one before in case it is damaged."""
-MANIFEST = "manifest.json"
+MANIFEST, STATE, TENSORS = "manifest.json", "state.json", ".safetensors"
+MAX_TENSORS = 4 << 30
+"""Bytes of a file of tensors: a thousand million parameters."""
+UNREADABLE = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, SafetensorError)
+"""What safetensors and torch raise on bytes that are no tensors."""
+CALIBRATED = "calibrated"
+"""Kind of the best weights once the heads that are calibrated afterwards have been."""
+LEFTOVERS = re.compile(r"\..*\.(partial|removed)")
+"""What a kill leaves of a checkpoint that was being written or dropped."""
 
 Groups = Mapping[str, Mapping[str, Tensor]]
 """File stem → tensor name → tensor."""
@@ -53,29 +64,30 @@ class Checkpoint:
 def write_checkpoint(
     folder: Path, kind: str, step: int, tensors: Groups, state: Mapping[str, Any]
 ) -> Path:
-    """Write ``folder/<kind>-<step>`` atomically and drop all but the newest two of the kind.
+    """Write ``folder/<kind>-<step>`` atomically; of the kind it and the one before it stay.
+
+    Those of later steps go, too: a run that is at this step has not come from them.
 
     Raises:
         CheckpointError: the disk refuses (full, read-only); nothing half-written stays.
     """
-    target = folder / f"{kind}-{step:08d}"
+    target = _free_name(folder, kind, step)
     partial = folder / f".{target.name}.{os.getpid()}.partial"
-    replaced = folder / f".{target.name}.{os.getpid()}.replaced"
     try:
-        _write_files(partial, tensors, state)
-        if target.exists():  # written once before, by the part of the run that a resume repeats
-            os.replace(target, replaced)
-        os.replace(partial, target)
-        _sync(folder)
-        for old in (replaced, *_existing(folder, kind)[KEEP:]):
-            shutil.rmtree(old, ignore_errors=True)
+        _write_files(partial, target.name, tensors, state)
+        os.rename(partial, target)
+        sync_folder(folder)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise CheckpointError(
             f"could not write the checkpoint {target}: {error.strerror or error}",
             "a writable folder with room for it",
             "free space or fix the permissions, then go on with mtf train --resume",
         ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    before = [path for path in _existing(folder, kind) if _age(path) < _age(target)]
+    for path in set(_existing(folder, kind)) - {target, *before[: KEEP - 1]}:
+        _remove(path)
     return target
 
 
@@ -107,26 +119,44 @@ def read_checkpoint(path: Path) -> Checkpoint:
         CheckpointError: damaged, incomplete, or written by something else.
     """
     files = _read_manifest(path)
+    _check_names(path, set(files))
     content = {name: _read_verified(path / name, digest) for name, digest in files.items()}
     try:
-        state = json.loads(content.pop("state.json"))
-        tensors = {Path(name).stem: load(data) for name, data in content.items()}
-    except (KeyError, ValueError, SafetensorError) as error:
+        state = parse_json(content.pop(STATE))
+        tensors = {Path(name).stem: _unpack(data) for name, data in content.items()}
+    except UNREADABLE as error:
         raise _damaged(path, f"can't be read ({error})") from error
+    if not isinstance(state, dict):
+        raise _damaged(path, f"has a {STATE} that is no JSON object")
     return Checkpoint(tensors, state, path)
 
 
-def _write_files(folder: Path, tensors: Groups, state: Mapping[str, Any]) -> None:
+def is_untouched(folder: Path) -> bool:
+    """Whether no checkpoint was ever completed in the folder."""
+    return folder.is_dir() and all(LEFTOVERS.fullmatch(path.name) for path in folder.iterdir())
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Drop what a kill left; only for the one process that writes there."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if LEFTOVERS.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _write_files(folder: Path, name: str, tensors: Groups, state: Mapping[str, Any]) -> None:
     """All files of a checkpoint and their manifest, synced to disk."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    content = {f"{stem}.safetensors": _pack(group) for stem, group in tensors.items()}
-    content["state.json"] = json.dumps(dict(state), sort_keys=True).encode()
-    for name, data in content.items():
-        write_synced(folder / name, data)
-    files = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-    write_synced(folder / MANIFEST, _manifest(files))
-    _sync(folder)
+    content = {f"{stem}{TENSORS}": _pack(group) for stem, group in tensors.items()}
+    content[STATE] = json.dumps(dict(state), sort_keys=True).encode()
+    for file, data in content.items():
+        if len(data) > _limit(file):
+            raise OSError(27, f"{file} has {len(data):,} bytes, more than {_limit(file):,}")
+        write_synced(folder / file, data)
+    files = {file: hashlib.sha256(data).hexdigest() for file, data in content.items()}
+    body = json.dumps({"schema": SCHEMA, "name": name, "files": files}, sort_keys=True)
+    write_synced(folder / MANIFEST, _sealed(body))
+    sync_folder(folder)
 
 
 def _pack(group: Mapping[str, Tensor]) -> bytes:
@@ -134,9 +164,15 @@ def _pack(group: Mapping[str, Tensor]) -> bytes:
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in group.items()})
 
 
-def _manifest(files: Mapping[str, str]) -> bytes:
-    """The manifest: schema, sums of the files, and the sum of all that."""
-    body = json.dumps({"schema": SCHEMA, "files": dict(files)}, sort_keys=True)
+def _unpack(data: bytes) -> dict[str, Tensor]:
+    """Tensors from safetensors bytes, which begin with the length of their header."""
+    if int.from_bytes(data[:8], "little") > MAX_JSON:
+        raise ValueError("a header of more than 4 MB")
+    return load(data)
+
+
+def _sealed(body: str) -> bytes:
+    """The manifest: what it says, and the sum of that."""
     sha256 = hashlib.sha256(body.encode()).hexdigest()
     return json.dumps({"sha256": sha256, "body": body}, sort_keys=True).encode()
 
@@ -144,32 +180,59 @@ def _manifest(files: Mapping[str, str]) -> bytes:
 def _read_manifest(path: Path) -> dict[str, str]:
     """File names and sums, after the manifest has been checked against itself."""
     try:
-        data = (path / MANIFEST).read_bytes()
-        manifest = json.loads(data)
-        body = manifest["body"]
-        sound = (
-            hashlib.sha256(body.encode()).hexdigest() == manifest["sha256"]
-            and _manifest(json.loads(body)["files"]) == data
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, f"has no readable {MANIFEST} ({error})") from error
+        data = read_bounded(path / MANIFEST, MAX_JSON)
+        body = parse_json(data)["body"]
+        sound = _sealed(body) == data
+        told = parse_json(body.encode())
+        schema, name, files = told["schema"], told.get("name"), dict(told["files"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _damaged(path, f"has no readable {MANIFEST} ({_reason(error)})") from error
     if not sound:
         raise _damaged(path, f"has a {MANIFEST} that does not match its own sum")
-    files: dict[str, str] = json.loads(body)["files"]
-    if any(Path(name).name != name for name in files):
-        raise _damaged(path, "names files outside of itself")
+    if schema != SCHEMA:
+        raise _damaged(path, f"has schema {schema}; this version of mtf reads schema {SCHEMA}")
+    if name != path.name:
+        raise _damaged(path, f"was written as {name}")
     return files
+
+
+def _check_names(path: Path, named: set[str]) -> None:
+    """The manifest names files of a checkpoint, and they alone are there."""
+    foreign = [name for name in sorted(named) if Path(name).name != name or not _limit(name)]
+    if foreign:
+        raise _damaged(path, f"names {foreign[0]!r}, which lies outside of it or is no part of one")
+    if STATE not in named:
+        raise _damaged(path, f"names no {STATE}")
+    links = {entry.name for entry in os.scandir(path) if not entry.is_file(follow_symlinks=False)}
+    there = {entry.name for entry in os.scandir(path)}
+    extra = sorted((there - named - {MANIFEST}) | links)
+    if extra:
+        raise _damaged(path, f"has {extra[0]!r}, which mtf did not write")
+
+
+def _limit(name: str) -> int:
+    """Most bytes that a file of a checkpoint may have; 0 for what is no such file."""
+    if name == STATE:
+        return MAX_JSON
+    return MAX_TENSORS if re.fullmatch(rf"\w+{re.escape(TENSORS)}", name) else 0
 
 
 def _read_verified(path: Path, digest: str) -> bytes:
     """The bytes of a file whose sum is known."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
+        data = read_bounded(path, _limit(path.name))
+    except FileNotFoundError as error:
         raise _damaged(path.parent, f"lacks {path.name}") from error
+    except (OSError, ValueError) as error:
+        raise _damaged(path.parent, f"has a {path.name} of {_reason(error)}") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise _damaged(path.parent, f"has a {path.name} that does not match its sum")
     return data
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the path, which the message names anyway."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _damaged(path: Path, why: str) -> CheckpointError:
@@ -183,23 +246,27 @@ def _damaged(path: Path, why: str) -> CheckpointError:
 
 def _existing(folder: Path, kind: str) -> list[Path]:
     """Complete checkpoints of a kind, newest first."""
-    name = re.compile(rf"{re.escape(kind)}-\d{{8,}}")
+    name = re.compile(rf"{re.escape(kind)}-\d{{8,}}(-\d+)?")
     found = [path for path in folder.glob(f"{kind}-*") if name.fullmatch(path.name)]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return sorted(found, key=_age, reverse=True)
 
 
-def write_synced(path: Path, data: bytes) -> None:
-    """Write a file and wait until it is on the disk."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _age(path: Path) -> tuple[int, int]:
+    """Sort key of a checkpoint: its step, then its number within the step."""
+    _, step, *again = path.name.split("-")
+    return int(step), int(again[0]) if again else 1
 
 
-def _sync(folder: Path) -> None:
-    """Make renames within a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _free_name(folder: Path, kind: str, step: int) -> Path:
+    """A name that no checkpoint has: a run that repeats a step overwrites nothing."""
+    name = f"{kind}-{step:08d}"
+    taken = [_age(path)[1] for path in _existing(folder, kind) if _age(path)[0] == step]
+    return folder / (f"{name}-{max(taken) + 1}" if taken else name)
+
+
+def _remove(path: Path) -> None:
+    """Drop a checkpoint; a kill in between leaves nothing that looks like one."""
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.removed")
+    with suppress(OSError):
+        os.rename(path, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)

@@ -11,9 +11,8 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,31 +30,14 @@ from mtf.learning.optimise import (
     learning_rate,
     make_optimizer,
     named_tensors,
-    set_tensors,
 )
 from mtf.learning.sampling import Sampler
+from mtf.learning.saved_state import SavedState, State
 from mtf.learning.splits import Part
 from mtf.learning.validate import Validation, validate
 from mtf.market.times import iso
 from mtf.model.batch import Batch
 from mtf.model.hybrid import HybridModel
-
-
-@dataclass
-class State:
-    """How far a run is; all of it is saved. Only the seconds vary from machine to machine."""
-
-    epoch: int = 0
-    step: int = 0
-    best_loss: float = math.inf
-    best_epoch: int = -1
-    stale_epochs: int = 0
-    loss_sum: float = 0.0
-    loss_steps: int = 0
-    finished: bool = False
-    samples: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
 
 
 @dataclass
@@ -189,7 +171,7 @@ class Fitting:
     @property
     def _scales_gradients(self) -> bool:
         """With 16-mixed an infinite gradient is usual: the scale falls and the step is left out."""
-        return getattr(self.fabric._precision, "scaler", None) is not None
+        return getattr(self.fabric.strategy.precision, "scaler", None) is not None
 
     def _account(self, loss: float, samples: int, seconds: float) -> None:
         """Take a finished step into the state."""
@@ -253,49 +235,24 @@ class Fitting:
         """Write a checkpoint: ``last`` holds all that resuming needs, ``best`` weights alone."""
         if self.folder is None:
             return
-        weights = named_tensors(self.model)
+        self.log.flush()  # what is logged of the steps before is not lost with the process
         if kind == "best":
-            best = weights if self.average is None else self.average.values
-            write_checkpoint(self.folder, kind, self.state.step, {"weights": best}, {})
+            averaged = None if self.average is None else self.average.values
+            weights = named_tensors(self.model) if averaged is None else averaged
+            write_checkpoint(self.folder, kind, self.state.step, {"weights": weights}, {})
             return
-        tensors = {"weights": weights, "optimizer": _optimizer_tensors(self.optimizer)}
-        tensors["random"] = {"torch": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            tensors["random"]["cuda"] = torch.cuda.get_rng_state()
-        if self.average is not None:
-            tensors["average"] = self.average.values
-        state = asdict(self.state)
-        state["best_loss"] = None if math.isinf(self.state.best_loss) else self.state.best_loss
-        write_checkpoint(self.folder, kind, self.state.step, tensors, state)
+        tensors, values = self._saved().as_files()
+        write_checkpoint(self.folder, kind, self.state.step, tensors, values)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a ``last`` checkpoint."""
-        values: dict[str, Any] = dict(checkpoint.state)
-        values["best_loss"] = math.inf if values["best_loss"] is None else values["best_loss"]
-        self.state = State(**values)
-        set_tensors(self.model, checkpoint.tensors["weights"])
-        _restore_optimizer(self.optimizer, checkpoint.tensors["optimizer"])
-        if self.average is not None:
-            self.average.set(checkpoint.tensors["average"])
-        torch.set_rng_state(checkpoint.tensors["random"]["torch"])
-        if torch.cuda.is_available() and "cuda" in checkpoint.tensors["random"]:
-            torch.cuda.set_rng_state(checkpoint.tensors["random"]["cuda"])
+        """Go on from a ``last`` checkpoint.
 
+        Raises:
+            CheckpointError: it is of another model, optimiser or precision.
+        """
+        self.state = self._saved().restored(checkpoint)
 
-def _optimizer_tensors(optimizer: Any) -> dict[str, torch.Tensor]:
-    """The optimiser's state as flat names, ``<parameter index>.<name>``."""
-    states = optimizer.state_dict()["state"]
-    return {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, values in states.items()
-        for name, value in values.items()
-    }
-
-
-def _restore_optimizer(optimizer: Any, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put flat state back."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in tensors.items():
-        index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+    def _saved(self) -> SavedState:
+        """All that changes while the run goes on."""
+        precision = self.fabric.strategy.precision
+        return SavedState(self.model, self.optimizer, self.average, precision, self.state)

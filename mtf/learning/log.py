@@ -16,6 +16,9 @@ class Log(Protocol):
     def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """The run's settings beside its final metrics."""
 
+    def flush(self) -> None:
+        """Write out what was logged so far: a checkpoint is about to be written."""
+
     def close(self) -> None:
         """Write out what is left."""
 

@@ -48,4 +48,26 @@ def huber(
     return reduce(error, "batch ... -> batch", "mean")
 
 
-__all__ = ["cross_entropy", "huber", "mse"]
+def asymmetric_pnl(
+    prediction: Float[Tensor, "batch *channel"],
+    target: Float[Tensor, "batch *channel"],
+    *,
+    gain: float = 0.05,
+) -> Float[Tensor, " batch"]:
+    """The asymmetric P&L loss as published: ``gain · pnl`` above zero, ``pnl²`` below, 0 at zero.
+
+    ``pnl = prediction · target``: the prediction is the position, the target what one unit of it
+    earns. Minimised as it stands it punishes profit: both branches rise from 0, so that the best
+    position is none. A negative ``gain`` rewards profit instead, which is what an objective wants:
+    ``gain=-0.05``. Mean over the channels.
+
+    Args:
+        prediction: positions, in any unit.
+        target: what happened, such as the log return, in units in which its square is of order 1.
+        gain: weight of a profit.
+    """
+    pnl = prediction * target
+    return reduce(F.relu(pnl) * gain + F.relu(-pnl).square(), "batch ... -> batch", "mean")
+
+
+__all__ = ["asymmetric_pnl", "cross_entropy", "huber", "mse"]

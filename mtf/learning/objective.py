@@ -32,9 +32,14 @@ def count_labels(batches: list[Batch]) -> Counts:
 def target_losses(
     heads: Mapping[str, Head], outputs: Mapping[str, Mapping[str, Tensor]], batch: Batch
 ) -> dict[tuple[str, str], Tensor]:
-    """Sum of the losses of every target over the decisions that have a label."""
+    """Sum of the losses of every target over the decisions that have a label.
+
+    Heads that do not learn have none.
+    """
     sums = {}
     for name, head in heads.items():
+        if not head.learns:
+            continue
         for target, labels in batch.targets[name].items():
             loss = head.loss(target, outputs[name], labels.values)
             sums[name, target] = torch.where(labels.present, loss, 0.0).sum()
@@ -53,7 +58,7 @@ def total_loss(
         The total and each head's own loss (detached). Targets without a label count 0.
     """
     own = {}
-    for name in heads:
+    for name in (name for name, head in heads.items() if head.learns):
         keys = [key for key in sums if key[0] == name]
         means = [sums[key] / counts[key].clamp(min=1).to(sums[key].device) for key in keys]
         own[name] = torch.stack(means).mean()

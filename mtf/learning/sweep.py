@@ -1,11 +1,13 @@
 """Asking the model about many decisions in one go, in bounded memory.
 
-Consecutive decisions are cut into batches; within one, every candle is encoded once.
+Consecutive decisions are cut into batches; within one, every candle is encoded once. The answers
+come piece by piece, and a piece is all that is held: what is kept of a long sweep is the caller's
+choice. ``sweep`` keeps everything, in arrays that are allocated once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +41,27 @@ class Sweep:
     outputs: Outputs
     labels: Labels
 
+    def each(self, change: Callable[[np.ndarray], np.ndarray]) -> Sweep:
+        """The same with every array changed."""
+        outputs = {
+            head: {name: change(array) for name, array in said.items()}
+            for head, said in self.outputs.items()
+        }
+        labels = {
+            head: {target: _each(label, change) for target, label in targets.items()}
+            for head, targets in self.labels.items()
+        }
+        return Sweep(change(self.times), outputs, labels)
+
+    def arrays(self) -> list[np.ndarray]:
+        """All arrays, in the order in which heads, outputs and targets stand."""
+        found = [self.times]
+        for head, said in self.outputs.items():
+            found += said.values()
+            for label in self.labels[head].values():
+                found += [*label.values.values(), label.present, label.group]
+        return found
+
 
 def batches_of(
     builder: BatchBuilder, times: Int64[np.ndarray, " decision"], end_ms: int | None
@@ -54,31 +77,51 @@ def batches_of(
             yield chunk, builder.build(chunk[None, :], end_ms, labels=labels), labels
 
 
-@torch.inference_mode()
+def sweep_pieces(
+    model: HybridModel,
+    builder: BatchBuilder,
+    times: Int64[np.ndarray, " decision"],
+    end_ms: int | None,
+) -> Iterator[Sweep]:
+    """Predict every decision at ``times`` that has a label, a batch at a time.
+
+    Memory is that of one batch, however many decisions there are. The model is in evaluation mode
+    until the iterator is used up or closed.
+    """
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    try:
+        for chunk, batch, labels in batches_of(builder, times, end_ms):
+            with torch.inference_mode():
+                answer = model(batch.to(device))
+            yield Sweep(chunk, {head: _arrays(said) for head, said in answer.items()}, labels)
+    finally:
+        model.train(was_training)
+
+
 def sweep(
     model: HybridModel,
     builder: BatchBuilder,
     times: Int64[np.ndarray, " decision"],
     end_ms: int | None,
 ) -> Sweep:
-    """Predict every decision at ``times`` that has a label.
+    """Predict every decision at ``times`` that has a label, and keep all of it.
 
     The model is put into evaluation mode and back.
     """
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
-    seen, outputs, labels = [], [], []
-    for chunk, batch, chunk_labels in batches_of(builder, times, end_ms):
-        answer = model(batch.to(device))
-        outputs.append({head: _arrays(values) for head, values in answer.items()})
-        labels.append(chunk_labels)
-        seen.append(chunk)
-    model.train(was_training)
-    return Sweep(
-        np.concatenate(seen) if seen else np.empty(0, np.int64),
-        _join_outputs(outputs),
-        _join_labels(labels),
-    )
+    return collected(sweep_pieces(model, builder, times, end_ms), len(times))
+
+
+def collected(pieces: Iterable[Sweep], most: int) -> Sweep:
+    """All pieces as one, in arrays that are allocated once for at most ``most`` decisions."""
+    whole, end = Sweep(np.empty(0, np.int64), {}, {}), 0
+    for piece in pieces:
+        if not end:
+            whole = piece.each(lambda array: np.empty((most, *array.shape[1:]), array.dtype))
+        start, end = end, end + len(piece.times)
+        for into, out_of in zip(whole.arrays(), piece.arrays(), strict=True):
+            into[start:end] = out_of
+    return whole.each(lambda array: array[:end])
 
 
 def _arrays(values: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
@@ -94,29 +137,7 @@ def _select(labels: Labels, chosen: np.ndarray) -> Labels:
     }
 
 
-def _join_outputs(pieces: list[Outputs]) -> Outputs:
-    """The outputs of consecutive batches as one."""
-    return {
-        head: {name: np.concatenate([piece[head][name] for piece in pieces]) for name in values}
-        for head, values in (pieces[0] if pieces else {}).items()
-    }
-
-
-def _join_labels(pieces: list[Labels]) -> Labels:
-    """The labels of consecutive batches as one."""
-    return {
-        head: {target: _join([piece[head][target] for piece in pieces]) for target in targets}
-        for head, targets in (pieces[0] if pieces else {}).items()
-    }
-
-
-def _join(labels: list[Label]) -> Label:
-    """Consecutive labels of one target as one."""
-    return Label(
-        {
-            name: np.concatenate([label.values[name] for label in labels])
-            for name in labels[0].values
-        },
-        np.concatenate([label.present for label in labels]),
-        np.concatenate([label.group for label in labels]),
-    )
+def _each(label: Label, change: Callable[[np.ndarray], np.ndarray]) -> Label:
+    """The label with every array changed."""
+    values = {name: change(value) for name, value in label.values.items()}
+    return Label(values, change(label.present), change(label.group))

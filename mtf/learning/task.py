@@ -88,7 +88,8 @@ def prepare(config: Config) -> Task:
     shares = config.split.model_dump()
     parts = split(config.decisions.start_ms, config.decisions.end_ms, shares, loaded.world.clock)
     check_parts(loaded.world, parts)
-    builder = BatchBuilder(loaded.world, model.heads_by_name, required, once)
+    heads, forming = model.heads_by_name, model.forming_streams
+    builder = BatchBuilder(loaded.world, heads, required, once, forming)
     return Task(
         config=config,
         fabric=fabric,

@@ -52,16 +52,18 @@ def validate(
         )
     losses = head_losses(builder.heads, found)
     figures = {f"{name}/loss": loss for name, loss in losses.items()}
-    for name, head in builder.heads.items():
-        figures |= _metrics(name, head, found)
+    for name in losses:
+        figures |= _metrics(name, builder.heads[name], found)
     return Validation(sum(weights[name] * loss for name, loss in losses.items()), figures)
 
 
 @torch.inference_mode()
 def head_losses(heads: Mapping[str, Head], found: Sweep) -> dict[str, float]:
-    """Each head's loss: the mean over its targets of the mean over decisions with a label."""
+    """Each learning head's loss: the mean over its targets of that over decisions with a label."""
     losses = {}
     for name, batches in targets_of(found.labels).items():
+        if not heads[name].learns:
+            continue
         outputs = {key: torch.from_numpy(value) for key, value in found.outputs[name].items()}
         means = []
         for target, labels in batches.items():

@@ -21,7 +21,11 @@ OTHER_LEVEL = 0.2
 """Log ratio of the closes above which it is another asset, unit or currency."""
 OTHER_MARKET = 0.003
 """Typical log ratio of the closes above which it is another market."""
+FAR = 3.0
+"""A price that many times the other's close, or that small a part of it, can't be of its market."""
 MOSTLY = 0.8
+MADE_UP = "looks like another asset, unit or currency, or made-up prices"
+ORIGIN = "check where the file comes from"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,11 @@ class Agreement:
         worst: (open time in ms, close here, close there) of the largest differences.
         missing_here: candles with trades that the other has and this source, within its span, has
             not.
-        level: median price of this source / that of the other, where they do not overlap.
+        far: of the compared candles, those with a price more than 3 times, or less than a third
+            of, the other's close.
+        farthest: (open time in ms, price here, close there) of the worst of those.
+        nearest: closes of the two candles nearest in time where the sources do not overlap: (open
+            time in ms, close) here and there.
     """
 
     name: str
@@ -53,7 +61,9 @@ class Agreement:
     shifted: int = 0
     worst: tuple[tuple[int, float, float], ...] = ()
     missing_here: int = 0
-    level: float = float("nan")
+    far: int = 0
+    farthest: tuple[int, float, float] | None = None
+    nearest: tuple[tuple[int, float], tuple[int, float]] | None = None
 
     @property
     def share(self) -> float:
@@ -76,6 +86,7 @@ class Agreement:
         a, b, times = ours[both], theirs[both], open_time[both]
         differ = (np.abs(a - b) > EXACT * np.maximum(np.abs(a), np.abs(b))).any(axis=1)
         log_ratio = np.log(a[:, 3] / b[:, 3])
+        far, farthest = _far(times, a, b)
         return cls(
             name=name,
             timeframe=timeframe,
@@ -87,6 +98,8 @@ class Agreement:
             shifted=_shift(ours[:, 3], theirs[:, 3]),
             worst=_worst(times, a, b),
             missing_here=int(np.count_nonzero(traded)),
+            far=far,
+            farthest=farthest,
         )
 
     def summary(self) -> str:
@@ -97,15 +110,15 @@ class Agreement:
         if self.differing == 0:
             return f"{told}, all equal"
         ratio = f"closes {self.ratio:.4g} times those (median)"
-        return f"{told}, {self.differing} differ ({100 * self.share:.3g} %), {ratio}"
+        return f"{told}, {self.differing:,} differ ({100 * self.share:.3g} %), {ratio}"
 
     def findings(self) -> list[Finding]:
         """What the numbers say, the most likely cause first."""
         if self.compared == 0:
             return self._level_findings()
         if abs(np.log(self.ratio)) > OTHER_LEVEL:
-            return [_level(self.ratio, self.name, f"median of {self.compared} candles")]
-        found = self._market_findings()
+            return [self._other_level()]
+        found = [*self._far_findings(), *self._market_findings()]
         if self.missing_here:
             what = counted(self.missing_here, f"{self.timeframe} candle")
             text = f"{self.name} has {what} with trades that this file lacks"
@@ -114,28 +127,56 @@ class Agreement:
         return found
 
     def _level_findings(self) -> list[Finding]:
-        """No common candle: only the price level can be compared."""
+        """No common candle: only the nearest two can be compared."""
         advice = "compare with a source of the same time"
         found = [Finding("no_overlap", f"no candle in common with {self.name}", advice)]
-        if np.isfinite(self.level) and abs(np.log(self.level)) > np.log(3):
-            where = "medians, at different times"
-            found.insert(0, _level(self.level, self.name, where))
+        if self.nearest is None:
+            return found
+        (here, ours), (there, theirs) = self.nearest
+        if abs(np.log(ours / theirs)) > np.log(FAR):
+            days = abs(here - there) / 86_400_000
+            text = (
+                f"the price {_price(ours)} at {iso(here)} is {ours / theirs:.3g} times the nearest "
+                f"known close, {_price(theirs)} at {iso(there)} in {self.name} "
+                f"({days:.3g} days {'earlier' if there < here else 'later'}): {MADE_UP}"
+            )
+            found.insert(0, Finding("level", text, ORIGIN, broken=True))
         return found
+
+    def _other_level(self) -> Finding:
+        """Prices of something else, candle by candle."""
+        text = (
+            f"price level differs by factor {self.ratio:.3g} from {self.name} "
+            f"(median of {counted(self.compared, 'candle')}): {MADE_UP}"
+        )
+        return Finding("level", text, ORIGIN, broken=True)
+
+    def _far_findings(self) -> list[Finding]:
+        """The level is right, but single prices can't be."""
+        if self.farthest is None:
+            return []
+        time, price, close = self.farthest
+        what = "candle has a price" if self.far == 1 else "candles have prices"
+        text = (
+            f"{self.far:,} {what} more than {FAR:g} times away from the close in {self.name} "
+            f"(worst: {_price(price)} at {iso(time)} against {_price(close)})"
+        )
+        return [Finding("far", text, "load these candles again", broken=True)]
 
     def _market_findings(self) -> list[Finding]:
         """The level is right: shifted, another market, or single candles that differ."""
         if self.shifted:
             way = "later" if self.shifted > 0 else "earlier"
             text = f"the candles lie one {self.timeframe} {way} than in {self.name}"
-            return [Finding("shifted", text, "look for close times taken for open times")]
+            advice = "look for close times taken for open times"
+            return [Finding("shifted", text, advice, broken=True)]
         if self.typical > OTHER_MARKET:
             text = (
-                f"closes are typically {100 * self.typical:.2g} % away from {self.name}: "
-                f"looks like another market, such as an exchange's testnet{self._worst_words()}"
+                "looks like another market, such as an exchange's testnet: closes are typically "
+                f"{100 * self.typical:.2g} % away from {self.name}{self._worst_words()}"
             )
-            return [
-                Finding("other_market", text, "do not train on these as if they were its prices")
-            ]
+            advice = "do not train on these as if they were its prices"
+            return [Finding("other_market", text, advice, broken=True)]
         if self.differing == 0 or self.share > 1 - MOSTLY:
             return []
         return [self._differing_finding()]
@@ -144,12 +185,12 @@ class Agreement:
         """Nearly all candles agree exactly; why not these?"""
         if self.smaller >= MOSTLY * self.differing:
             text = (
+                "looks like candles stored before they closed: "
                 f"differs from {self.name} in {counted(self.smaller, 'candle')} "
-                "whose volume is smaller: "
-                f"looks like candles stored before they closed{self._worst_words()}"
+                f"whose volume is smaller{self._worst_words()}"
             )
-            return Finding("unclosed", text, "load these candles again")
-        text = f"differs from {self.name} in {self.differing} of {self.compared} candles"
+            return Finding("unclosed", text, "load these candles again", broken=True)
+        text = f"differs from {self.name} in {self.differing:,} of {self.compared:,} candles"
         return Finding("differs", text + self._worst_words(), "load these candles again")
 
     def _worst_words(self) -> str:
@@ -160,12 +201,24 @@ class Agreement:
         return f" (largest: {told})"
 
 
-def _level(ratio: float, name: str, basis: str) -> Finding:
-    """Prices of something else."""
-    text = f"price level differs by factor {ratio:.3g} from {name} ({basis})"
-    return Finding(
-        "level", text, "another asset, unit or currency, or made-up prices: check the origin"
-    )
+def _price(price: float) -> str:
+    """A price as people write it: 49,850 or 0.0123."""
+    return f"{price:,.6g}"
+
+
+def _far(
+    times: Int64[np.ndarray, " candle"],
+    a: Float64[np.ndarray, "candle 5"],
+    b: Float64[np.ndarray, "candle 5"],
+) -> tuple[int, tuple[int, float, float] | None]:
+    """Candles with a price far from the other's close: how many, and the worst."""
+    distance = np.abs(np.log(a[:, :4] / b[:, 3:4]))
+    far = (distance > np.log(FAR)).any(axis=1)
+    if not far.any():
+        return 0, None
+    row, column = np.unravel_index(int(np.argmax(distance)), distance.shape)
+    worst = (int(times[row]), float(a[row, column]), float(b[row, 3]))
+    return int(np.count_nonzero(far)), worst
 
 
 def _cut_short(

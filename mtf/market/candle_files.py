@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,11 +31,17 @@ def check_path(path: Path, key: str = "data.path") -> Path:
     """The path, if something is there.
 
     Raises:
-        DataError: nothing is there.
+        DataError: nothing is there, or something that is neither file nor folder.
     """
-    if path.exists():
+    if os.path.isfile(path) or os.path.isdir(path):  # unlike Path's, quiet about impossible names
         return path
-    folder = next((parent for parent in path.parents if parent.exists()), Path())
+    if os.path.exists(path):
+        raise DataError(
+            f"{path} is no plain file",  # to read a pipe may wait for ever, a device never ends
+            "a file, or a folder of files",
+            f"copy what it holds into a file, and name that as {key}",
+        )
+    folder = next((parent for parent in path.parents if os.path.isdir(parent)), Path())
     there = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))[:10]
     raise DataError(
         f"no file or folder {path}{nearest(path.name, there)}",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -137,24 +137,35 @@ class CsvFile:
             if names.count(name) > 1:
                 names[index] = f"{name} ({index})"
         try:
-            return pacsv.read_csv(
-                self._source(limit),
-                read_options=pacsv.ReadOptions(
-                    use_threads=False, column_names=names, skip_rows=self._skip + self.header
-                ),
-                parse_options=pacsv.ParseOptions(
-                    delimiter=self.separator,
-                    # Arrow skips empty lines; a line of blanks is one, too.
-                    invalid_row_handler=lambda row: "error" if row.text.strip() else "skip",
-                ),
-                convert_options=pacsv.ConvertOptions(
-                    column_types=types,
-                    include_columns=list(types),
-                    null_values=NULLS,
-                ),
-            )
+            return self._arrow(names, types, limit)
+        except (pa.ArrowException, OSError, UnicodeDecodeError):
+            if (mistake := self._blame(found, types, limit)) is not None:
+                raise mistake from None
+        try:  # Arrow skips empty lines; a line of blanks is one, too
+            return self._arrow(names, types, limit, _skip_blank)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise self._blame(found, types, limit, error) from None
+            first = str(error).splitlines()[0][:160]
+            expected = "a text file of candles"
+            raise DataError(f"{self.path} can't be read: {first}", expected, "mend it") from None
+
+    def _arrow(
+        self,
+        names: Sequence[str],
+        types: Mapping[str, pa.DataType],
+        limit: int | None,
+        odd_row: Callable[[Any], str] | None = None,
+    ) -> pa.Table:
+        """The file as Arrow reads it; ``odd_row`` says what to do with lines of too few fields."""
+        return pacsv.read_csv(
+            self._source(limit),
+            read_options=pacsv.ReadOptions(
+                use_threads=False, column_names=names, skip_rows=self._skip + self.header
+            ),
+            parse_options=pacsv.ParseOptions(delimiter=self.separator, invalid_row_handler=odd_row),
+            convert_options=pacsv.ConvertOptions(
+                column_types=types, include_columns=list(types), null_values=NULLS
+            ),
+        )
 
     def _type(self, role: str, name: str) -> pa.DataType:
         """Numbers, except where the first row has a time in words (or a broken number)."""
@@ -188,16 +199,18 @@ class CsvFile:
 
     def _split(self, line: str) -> list[str]:
         """The fields of one line."""
-        return next(csv.reader([line], delimiter=self.separator), [])
+        try:
+            return next(csv.reader([line], delimiter=self.separator), [])
+        except csv.Error:  # far too long, or with a line end of its own
+            return line.split(self.separator)
 
     def _blame(
         self,
         found: Mapping[str, str],
         types: Mapping[str, pa.DataType],
         limit: int | None,
-        error: Exception,
-    ) -> DataError:
-        """Find the line that Arrow stumbled over."""
+    ) -> DataError | None:
+        """Find the line that Arrow stumbled over; None = all lines are as they should be."""
         for row, (line, fields) in enumerate(self._rows()):
             if limit is not None and row >= limit:
                 break
@@ -212,8 +225,7 @@ class CsvFile:
                 text = fields[self.names.index(name)].strip()
                 if not _fits(text, types[name], role == "open_time"):
                     return _no_number(place, name, text, types[name])
-        first = str(error).splitlines()[0][:160]
-        return DataError(f"{self.path} can't be read: {first}", "a text file of candles", "mend it")
+        return None
 
 
 def _head(path: Path) -> list[tuple[int, str]]:
@@ -294,8 +306,18 @@ def _fits(text: str, kind: pa.DataType, is_time: bool) -> bool:
     if pa.types.is_string(kind):
         return is_iso(text)
     if is_time:
-        return text.lstrip("+-").isdigit() if pa.types.is_int64(kind) else _is_number(text)
+        return _is_whole(text) if pa.types.is_int64(kind) else _is_number(text)
     return _is_number(text) or text in NULLS
+
+
+def _skip_blank(row: Any) -> str:
+    """What Arrow does with a line that has other than the usual fields."""
+    return "error" if row.text.strip() else "skip"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether a field is a whole number of 64 bits."""
+    return text.lstrip("+-").isdigit() and len(text) < 30 and -(2**63) <= int(text) < 2**63
 
 
 def _no_number(place: str, column: str, text: str, kind: pa.DataType) -> DataError:
@@ -305,7 +327,7 @@ def _no_number(place: str, column: str, text: str, kind: pa.DataType) -> DataErr
         expected = "a whole number, as in the first row"
     comma = "; a decimal comma must become a point" if "," in text else ""
     return DataError(
-        f"{place}: column {column!r}: found {text!r}",
+        f"{place}: column {column!r}: found {text[:80]!r}",
         expected,
         f"mend or remove the line{comma}",
     )

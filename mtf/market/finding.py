@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    """``1 row``, ``2,000 rows``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class Finding:
         kind: one word for programs, such as ``gaps``.
         text: what was found, with count and dates.
         advice: what to do.
+        broken: whether it names a fault of the data, and not only a fact to know.
     """
 
     kind: str
     text: str
     advice: str
+    broken: bool = False
 
     def __str__(self) -> str:
         """Both sentences in one line."""

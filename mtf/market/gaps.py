@@ -61,13 +61,14 @@ def _pattern(starts: Int64[np.ndarray, " run"], lengths: Int64[np.ndarray, " run
     present, regular = _most_common(starts[1:] - starts[:-1] - lengths[:-1])
     if same < 0.9 or regular < 0.9 or len(starts) - 1 < 3:
         return ""
-    if length == 1:
+    if length == 1 and present > 1:
         return (
-            f"one candle is missing every {present} rows: "
+            f"one candle is missing after every {present:,} rows: "
             "looks like a download that loses one per page"
         )
     return (
-        f"{present} of every {present + length} slots are there, at regular distance: "
+        f"{100 * length / (present + length):.1f} % of candles are missing at regular distance, "
+        f"{present:,} kept of every {present + length:,}: "
         "looks like a download whose pages are shorter than the step from one to the next"
     )
 

@@ -15,13 +15,19 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from mtf.errors import LookaheadError
+from mtf.market import label_kernels
 from mtf.market.asof import Known
-from mtf.market.candles import CLOSE, OPEN, Candles
+from mtf.market.candles import CLOSE, HIGH, LOW, OPEN, Candles
+from mtf.market.pivots import Neighbours, NextPivot, next_pivot
 from mtf.market.stream import StreamSpec
 from mtf.market.timeframe import Timeframe
 from mtf.market.world import World
 
 Times = Int64[np.ndarray, " decision"]
+Reals = Float64[np.ndarray, " decision"]
+
+MIN_SHARE = 0.5
+"""Labels that describe a path are absent where less than this share of its candles is there."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,121 @@ class Future:
         """
         self._check(self.times + horizon_ms, f"an exit {horizon_ms} ms ahead")
         candles = self._world.clock_candles
-        row = self.clock.last_slot(self.times + horizon_ms) - candles.first_slot
-        row = self._world.row_at_or_before(row)
-        entry = self._entry_row(order_latency_ms)
+        row, entry = self._exit_row(horizon_ms), self._entry_row(order_latency_ms)
         return _read(candles, np.where((entry >= 0) & (row >= entry), row, -1), CLOSE)
+
+    def extremes(
+        self, horizon_ms: int, order_latency_ms: int = 0
+    ) -> tuple[Float64[np.ndarray, " decision"], Float64[np.ndarray, " decision"]]:
+        """Highest high and lowest low of the clock candles from the entry's to the exit's.
+
+        Candles that are missing are passed over; NaN where there is no entry or no exit.
+
+        Raises:
+            LookaheadError: the horizon is beyond the reach.
+        """
+        self._check(self.times + horizon_ms, f"extremes up to {horizon_ms} ms ahead")
+        ohlcv = self._world.clock_candles.ohlcv
+        rows = self._entry_row(order_latency_ms), self._exit_row(horizon_ms)
+        highest, lowest = label_kernels.extremes(ohlcv[:, HIGH], ohlcv[:, LOW], *rows)
+        return highest, lowest
+
+    def first_touched(
+        self, take_profit: Reals, stop_loss: Reals, horizon_ms: int, order_latency_ms: int = 0
+    ) -> Times:
+        """Which trade takes its profit first, from the entry's candle to the exit's.
+
+        Args:
+            take_profit: log return at which the long trade takes profit; its negative is where the
+                short trade does.
+            stop_loss: log return, counted positive, at which a trade is given up; a candle that
+                touches both barriers of a trade stops it.
+            horizon_ms: after t, when both are given up.
+            order_latency_ms: as of ``entry``.
+
+        Returns:
+            0 the long, 1 the short, 2 neither (or both within one candle, or no path).
+
+        Raises:
+            LookaheadError: the horizon is beyond the reach.
+        """
+        self._check(self.times + horizon_ms, f"barriers up to {horizon_ms} ms ahead")
+        ohlcv = self._world.clock_candles.ohlcv
+        rows = self._entry_row(order_latency_ms), self._exit_row(horizon_ms)
+        touched: np.ndarray = label_kernels.barriers(
+            ohlcv[:, OPEN], ohlcv[:, HIGH], ohlcv[:, LOW], *rows, take_profit, stop_loss
+        )
+        return touched
+
+    def realised_volatility(self, horizon_ms: int, order_latency_ms: int = 0) -> Reals:
+        """Root of the sum of squared log returns from the entry price to the exit price.
+
+        The first return is from the entry (the open of its candle) to that candle's close, then
+        close to close. A return across a gap is one return: its square stands for the whole gap.
+        NaN where fewer than half of the clock candles up to the horizon are there.
+
+        Raises:
+            LookaheadError: the horizon is beyond the reach.
+        """
+        self._check(self.times + horizon_ms, f"volatility up to {horizon_ms} ms ahead")
+        ohlcv = self._world.clock_candles.ohlcv
+        rows = self._entry_row(order_latency_ms), self._exit_row(horizon_ms)
+        squares, count = label_kernels.squared_returns(ohlcv[:, OPEN], ohlcv[:, CLOSE], *rows)
+        enough = count >= max(1.0, MIN_SHARE * horizon_ms / self.clock.duration_ms)
+        return np.where(enough, np.sqrt(squares), np.nan)
+
+    def line(self, length: int, stream: str | None = None) -> tuple[Reals, Reals]:
+        """The least-squares line through the log closes of the next ``length`` slots.
+
+        Args:
+            length: slots, the first being that with the smallest close time after t.
+            stream: name of a stream; None = the clock's candles.
+
+        Returns:
+            Slope in log price a slot and R² (0 where all closes are equal). Missing candles are
+            passed over; NaN where fewer than half of the slots, or fewer than 3, have one.
+
+        Raises:
+            LookaheadError: the last of them closes beyond the reach.
+        """
+        world = self._world
+        candles = world.clock_candles if stream is None else world.streams[stream].candles
+        slot = candles.timeframe.slot(self.times)
+        self._check(
+            candles.timeframe.close_time(slot + length - 1),
+            f"{length} candles of {stream or 'the clock'}",
+        )
+        least = max(3, int(np.ceil(MIN_SHARE * length)))
+        close, valid = candles.ohlcv[:, CLOSE], candles.valid
+        slope, fit = label_kernels.lines(close, valid, slot - candles.first_slot, length, least)
+        return slope, fit
+
+    def pivot(self, neighbours: Neighbours, cap_ms: int) -> NextPivot:
+        """The next pivot of level ``len(neighbours)``, if it is confirmed by t + cap.
+
+        The first whose candle opens at or after t among those confirmed in time; see
+        ``mtf.market.pivots``.
+
+        Raises:
+            LookaheadError: the cap is beyond the reach.
+        """
+        self._check(self.times + cap_ms, f"pivots up to {cap_ms} ms ahead")
+        start = self._world.clock_candles.first_slot
+        first = self.clock.slot(self.times - 1) + 1 - start
+        last = self.clock.last_slot(self.times + cap_ms) - start
+        return next_pivot(*self._world.pivots.level(neighbours), first, last)
+
+    def share(self, horizon_ms: int) -> Reals:
+        """Share of the clock's slots between t and t + horizon that have a candle.
+
+        Raises:
+            LookaheadError: the horizon is beyond the reach.
+        """
+        self._check(self.times + horizon_ms, f"candles up to {horizon_ms} ms ahead")
+        start = self._world.clock_candles.first_slot
+        first = self.clock.slot(self.times - 1) + 1 - start
+        end = self.clock.last_slot(self.times + horizon_ms) - start + 1
+        return np.asarray(self._world.candles_between(first, end) / np.maximum(end - first, 1))
 
     def candle(
         self, stream: str
@@ -132,6 +249,11 @@ class Future:
         candles = self._world.clock_candles
         first = self.clock.slot(self.times + order_latency_ms - 1) + 1
         return self._world.row_at_or_after(first - candles.first_slot)
+
+    def _exit_row(self, horizon_ms: int) -> Times:
+        """Row of the last clock candle that closes at or before t + horizon; -1 = none."""
+        last = self.clock.last_slot(self.times + horizon_ms)
+        return self._world.row_at_or_before(last - self._world.clock_candles.first_slot)
 
     def _check(self, wanted: Times, what: str) -> None:
         """Refuse to read anything that closes after t + reach."""

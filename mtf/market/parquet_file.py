@@ -89,7 +89,9 @@ class ParquetFile:
         self, columns: Mapping[str, str] | None, time_unit: TimeUnit, window: Window
     ) -> int:
         """Rows of all row groups that may have some in the window."""
-        name = find_columns(self.names, columns, str(self.path))["open_time"]
+        found = find_columns(self.names, columns, str(self.path))
+        self._check_types(found)
+        name = found["open_time"]
         groups = self._groups(name, self._unit(name, time_unit), window)
         return sum(self._file.metadata.row_group(group).num_rows for group in groups)
 
@@ -107,7 +109,6 @@ class ParquetFile:
             How many rows, and the number of the first one within the file.
         """
         found = find_columns(self.names, columns, str(self.path))
-        self._check_types(found)
         name = found["open_time"]
         unit = self._unit(name, time_unit)
         count, first = 0, 0
@@ -187,12 +188,21 @@ class ParquetFile:
         kind = self._type(column)
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             return unit
-        first = next(self._file.iter_batches(1, columns=[column])).column(0)[0].as_py()
+        try:
+            first = next(self._file.iter_batches(1, columns=[column])).column(0)[0].as_py()
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from None
         return guess_unit(float(first)) if first is not None else "ms"
 
     def _check_types(self, found: Mapping[str, str]) -> None:
-        """Numbers where numbers must be."""
+        """Numbers where numbers must be, and every name once."""
         for role, name in found.items():
+            if self.names.count(name) > 1:
+                raise DataError(
+                    f"{self.path}: column {name!r} ({role}) is there twice",
+                    "every name once",
+                    f"write the file anew, or name another column: `columns: {{{role}: ...}}`",
+                )
             kind = self._type(name)
             if is_time(kind) if role == "open_time" else _is_number(kind):
                 continue

@@ -24,7 +24,9 @@ from mtf.market.times import iso
 if TYPE_CHECKING:
     from rich.table import Table
 
-HOUR_MS = 3_600_000
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
+HOLES = 0.05
+"""Share of missing candles from which gaps are no longer outages of an exchange."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,19 @@ class DataReport:
         return replace(self, remarks=(*self.remarks, *remarks))
 
     def findings(self) -> list[Finding]:
-        """All that was found, what matters most first."""
+        """All that was found: faults of the data first, and of each what matters most."""
         found = list(self.agreement.findings()) if self.agreement else []
         found += [*self.remarks, *self._row_findings(), *self._gap_findings()]
-        return found + self._price_findings() + self._volume_findings()
+        found += [*self._price_findings(), *self._volume_findings()]
+        return sorted(found, key=lambda finding: not finding.broken)
+
+    def notes(self) -> list[Finding]:
+        """What is worth knowing and no fault of the data."""
+        return [finding for finding in self.findings() if not finding.broken]
+
+    def diagnosis(self) -> list[Finding]:
+        """What is wrong with the data, the worst first; empty = nothing is known to be."""
+        return [finding for finding in self.findings() if finding.broken]
 
     def _row_findings(self) -> list[Finding]:
         """Faults of rows, disorder, duplicates."""
@@ -104,9 +115,8 @@ class DataReport:
             if count := getattr(self.rows, name):
                 share = _percent(count, self.rows.rows)
                 text = f"{counted(count, 'bad row')} ({share}): {words}"
-                found.append(
-                    Finding(name, text, "mend them, or bad_rows=mask treats them as missing")
-                )
+                advice = "mend them, or bad_rows=mask treats them as missing"
+                found.append(Finding(name, text, advice, broken=True))
         if self.rows.disorder:
             text = f"{counted(self.rows.disorder, 'row')} earlier than the row before"
             found.append(Finding("disorder", text, "they were sorted; look how the file was made"))
@@ -126,10 +136,18 @@ class DataReport:
             f"largest {self._span(*gaps.largest)}"
         )
         advice = "missing candles are masked, never filled; compare with a second source"
-        found = [Finding("gaps", text, advice)]
+        holes = gaps.share >= HOLES and not (gaps.pattern or self.sparse)
+        found = [Finding("gaps", text, advice, broken=holes)]
         if gaps.pattern:
-            found.insert(0, Finding("gap_pattern", gaps.pattern, "load the missing candles again"))
+            advice = "load the missing candles again"
+            found.insert(0, Finding("gap_pattern", gaps.pattern, advice, broken=True))
         return found
+
+    @property
+    def sparse(self) -> bool:
+        """Whether slots without a candle are usual: of seconds, and of candles made from trades."""
+        made = any(remark.kind == "trades" for remark in self.remarks)
+        return made or self.timeframe.duration_ms < MINUTE_MS
 
     def _price_findings(self) -> list[Finding]:
         """Jumps that revert, huge ranges."""
@@ -168,23 +186,28 @@ class DataReport:
 
     def lines(self) -> list[str]:
         """The report as plain text."""
-        head = f"{self.symbol} {self.timeframe}: {self.candles} candles"
+        return [*self.head_lines(), *(f"  {one.text}\n    {one.advice}" for one in self.notes())]
+
+    def head_lines(self) -> list[str]:
+        """What one must see first: which candles, what is wrong with them, the comparison."""
+        head = f"{self.symbol} {self.timeframe}: {counted(self.candles, 'candle')}"
         if self.candles == 0:
             return [head]
-        found = [f"  {finding.text}\n    {finding.advice}" for finding in self.findings()]
+        ill = [f"  diagnosis: {one.text}\n    {one.advice}" for one in self.diagnosis()]
+        sound = "nothing looks broken" if self.findings() else "nothing to report"
         return [
             f"{head}, {iso(self.first_ms)} to {iso(self.last_ms)}",
+            *(ill or [f"  diagnosis: {sound}"]),
             *([f"  {self.agreement.summary()}"] if self.agreement else []),
-            *(found or ["  nothing to report"]),
         ]
 
     def table(self) -> Table:
-        """The report as a table for the terminal."""
+        """The notes as a table for the terminal; the diagnosis stands in ``head_lines``."""
         from rich.table import Table
 
-        table = Table("finding", "what", "advice", title=self.lines()[0])
-        for finding in self.findings():
-            table.add_row(finding.kind, finding.text, finding.advice)
+        table = Table("finding", "what", "advice")
+        for finding in self.notes():
+            table.add_row(finding.kind.replace("_", " "), finding.text, finding.advice)
         return table
 
     def as_dict(self) -> dict[str, Any]:
@@ -212,6 +235,7 @@ class DataReport:
             },
             "implausible": asdict(self.implausible),
             "agreement": _finite(asdict(self.agreement)) if self.agreement else None,
+            "diagnosis": [finding.text for finding in self.diagnosis()],
             "findings": [asdict(finding) for finding in self.findings()],
         }
 

@@ -27,7 +27,7 @@ def compare(candles: Candles, other: Candles, name: str = "the second source") -
     found = Agreement.of(
         name, str(timeframe), times, _rows(ours, first, slots), _rows(theirs, first, slots)
     )
-    return found if found.compared else replace(found, level=_level(candles, other))
+    return found if found.compared else replace(found, nearest=_nearest(candles, other))
 
 
 def _at(candles: Candles, timeframe: Timeframe) -> Candles:
@@ -41,9 +41,17 @@ def _rows(candles: Candles, first_slot: int, slots: int) -> Float64[np.ndarray, 
     return candles.ohlcv[start : start + slots]
 
 
-def _level(candles: Candles, other: Candles) -> float:
-    """Ratio of the median closes, whenever they were; NaN without candles."""
-    medians = [
-        float(np.nanmedian(c.ohlcv[:, CLOSE])) if len(c) else np.nan for c in (candles, other)
-    ]
-    return float(medians[0] / medians[1])
+def _nearest(
+    candles: Candles, other: Candles
+) -> tuple[tuple[int, float], tuple[int, float]] | None:
+    """Time and close of the two candles that are nearest in time; None without candles."""
+    here, there = np.flatnonzero(candles.valid), np.flatnonzero(other.valid)
+    if len(here) == 0 or len(there) == 0:
+        return None
+    ours, theirs = candles.open_time()[here], other.open_time()[there]
+    before = np.clip(np.searchsorted(theirs, ours), 1, len(theirs)) - 1
+    after = np.minimum(before + 1, len(theirs) - 1)
+    near = np.where(np.abs(ours - theirs[before]) <= np.abs(ours - theirs[after]), before, after)
+    at = int(np.argmin(np.abs(ours - theirs[near])))
+    close, known = candles.ohlcv[here[at], CLOSE], other.ohlcv[there[near[at]], CLOSE]
+    return (int(ours[at]), float(close)), (int(theirs[near[at]]), float(known))

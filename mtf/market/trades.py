@@ -52,7 +52,7 @@ class Trades:
 
     def findings(self) -> list[Finding]:
         """What the single trades say before they are candles."""
-        told = f"{len(self.time)} trades, built into {self.timeframe()} candles"
+        told = f"{len(self.time):,} trades, built into {self.timeframe()} candles"
         found = [Finding("trades", told, "slots without a trade are gaps here")]
         step = float(np.median(np.abs(np.diff(np.log(self.price))))) if len(self.price) > 1 else 0.0
         if step > LIQUID_STEP:
@@ -60,7 +60,8 @@ class Trades:
                 f"the price moves {100 * step:.2g} % from one trade to the next (median): "
                 "looks synthetic, in a liquid market it is below 0.01 %"
             )
-            found.insert(0, Finding("trade_steps", text, "check where these trades come from"))
+            advice = "check where these trades come from"
+            found.insert(0, Finding("trade_steps", text, advice, broken=True))
         return found
 
 

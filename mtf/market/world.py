@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float64, Int32, Int64
 from mtf.market.asof import Known, as_of
 from mtf.market.candles import CLOSE, Candles
 from mtf.market.label_kernels import ew_std
+from mtf.market.pivots import Pivots
 from mtf.market.stream import Stream
 from mtf.market.timeframe import Timeframe
 
@@ -106,6 +107,18 @@ class World:
             return np.full(len(row), -1)
         at = np.searchsorted(there, row, side="right") - 1
         return np.where(at >= 0, there[np.maximum(at, 0)], -1).astype(np.int64)
+
+    def candles_between(
+        self, first: Int64[np.ndarray, " decision"], end: Int64[np.ndarray, " decision"]
+    ) -> Int64[np.ndarray, " decision"]:
+        """How many clock rows from ``first`` up to but not including ``end`` hold a candle."""
+        there = self._there
+        return np.searchsorted(there, end) - np.searchsorted(there, first)
+
+    @cached_property
+    def pivots(self) -> Pivots:
+        """The pivots of ``clock_candles``, found when first asked for; only labels may look."""
+        return Pivots(self.clock_candles)
 
     @cached_property
     def _available_at(self) -> Int64[np.ndarray, " slot"]:

@@ -25,6 +25,8 @@ class StreamBatch:
         present: False = the stream is absent for this decision (missing, stale or dropped).
         log_sigma: ``(ln sigma_bps - 2) / 2`` of the stream at the decision.
         age: ``log1p`` of the age of the last candle in durations.
+        forming: the candle that is not closed yet (see ``market.forming``); None = not asked for.
+        forming_there: whether anything of it has been seen.
     """
 
     values: Float32[Tensor, "block time channel"]
@@ -34,11 +36,14 @@ class StreamBatch:
     present: Bool[Tensor, " decision"]
     log_sigma: Float32[Tensor, " decision"]
     age: Float32[Tensor, " decision"]
+    forming: Float32[Tensor, "decision 6"] | None = None
+    forming_there: Bool[Tensor, " decision"] | None = None
 
     def to(self, device: torch.device | str) -> StreamBatch:
         """The same on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
-        return StreamBatch(**moved)
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        there = {name: part for name, part in parts.items() if part is not None}
+        return StreamBatch(**{n: part.to(device, non_blocking=True) for n, part in there.items()})
 
 
 @dataclass

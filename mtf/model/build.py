@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from mtf.config.build import build
 from mtf.config.schema import Config, CostsConfig
+from mtf.market.forming import finer_streams
 from mtf.market.stream import StreamSpec
 from mtf.market.timeframe import Timeframe
 from mtf.model.embeddings import TokenEmbeddings
+from mtf.model.forming import FormingToken
 from mtf.model.hybrid import HybridModel
 from mtf.model.shared import stream_encoders
 from mtf.model.tokens import Spans, token_spans
+from mtf.model.trial import try_parts
+from mtf.plugins import registry
 from mtf.plugins.contracts import Head, HeadContext
 
 
@@ -32,21 +37,33 @@ def build_model(
 
     Raises:
         ConfigError: parts that do not fit each other.
+        PluginError: a stranger's part that fails, or does not answer in the shape it should.
     """
     dim, encoder = config.model.embed_dim, config.model.encoder
     tokens = config.model.tokens
     spans = [token_spans(tokens.name, spec.lookback, tokens.patch) for spec in streams]
+    forming = forming_streams(streams) if tokens.forming else ()
+    shown = [spec.name in forming for spec in streams]
     channels = {spec.name: in_channels[spec.name] for spec in streams}
     make = partial(build, "encoder", encoder)
-    return HybridModel(
+    model = HybridModel(
         streams,
         stream_encoders(lambda count: make(count, dim), channels, encoder.weights),
         spans,
         TokenEmbeddings(streams, spans, dim, config.model.embeddings.position),
-        build("fusion", config.model.fusion, dim, token_stream(spans)),
+        build(
+            "fusion",
+            config.model.fusion,
+            dim,
+            token_stream(spans, shown),
+        ),
         build_heads(config, streams, clock),
         tokens.dropout,
+        FormingToken(dim) if forming else None,
+        forming,
     )
+    try_parts(model, config, in_channels, sum(map(len, spans)))
+    return model
 
 
 def build_heads(
@@ -60,7 +77,15 @@ def build_heads(
         order_latency_ms=config.costs.order_latency_ms,
         round_trip_cost=round_trip_cost(config.costs),
     )
-    return {name: build("head", spec, context) for name, spec in config.heads.items()}
+    heads: dict[str, Head] = {}
+    for name, spec in sorted(config.heads.items(), key=lambda item: _reads(item[1].name)):
+        heads[name] = build("head", spec, replace(context, heads=dict(heads)))
+    return {name: heads[name] for name in config.heads}
+
+
+def _reads(name: str) -> bool:
+    """Whether a head of that name wants the others built before."""
+    return bool(getattr(registry.load("head", name), "reads", False))
 
 
 def round_trip_cost(costs: CostsConfig) -> float:
@@ -68,9 +93,16 @@ def round_trip_cost(costs: CostsConfig) -> float:
     return 2 * (costs.commission + costs.slippage_bps / 10_000)
 
 
-def token_stream(spans: list[Spans]) -> tuple[int, ...]:
-    """The stream that each token belongs to."""
-    return tuple(index for index, tokens in enumerate(spans) for _ in tokens)
+def forming_streams(streams: tuple[StreamSpec, ...]) -> tuple[str, ...]:
+    """Names of the streams whose forming candle a finer stream of the same symbol sees."""
+    return tuple(spec.name for spec in streams if finer_streams(streams, spec))
 
 
-__all__ = ["build_heads", "build_model", "round_trip_cost", "token_stream"]
+def token_stream(spans: list[Spans], forming: Sequence[bool] = ()) -> tuple[int, ...]:
+    """The stream that each token belongs to; ``forming``: which streams have one token more."""
+    more = [*forming, *[False] * (len(spans) - len(forming))]
+    counts = [len(tokens) + extra for tokens, extra in zip(spans, more, strict=True)]
+    return tuple(index for index, count in enumerate(counts) for _ in range(count))
+
+
+__all__ = ["build_heads", "build_model", "forming_streams", "round_trip_cost", "token_stream"]

@@ -69,7 +69,7 @@ class TokenEmbeddings(nn.Module):
         A stream that is absent, or none of whose tokens has a valid slot, shows the learned
         "missing" vector as its first token and nothing else.
         """
-        origin = self._origin(stream)
+        origin = self.origin(stream)
         shown = present & mask.any(1)
         report = torch.stack([log_sigma, age], dim=-1)
         report = self.report[stream](torch.where(shown.unsqueeze(-1), report, 0.0))
@@ -80,7 +80,8 @@ class TokenEmbeddings(nn.Module):
         mask = torch.cat([mask[:, :1] | absent, mask[:, 1:] & ~absent], dim=1)
         return tokens, mask
 
-    def _origin(self, stream: int) -> Tensor:
+    def origin(self, stream: int) -> Float[Tensor, " dim"]:
+        """What says which timeframe, role and symbol a token of the stream is of."""
         timeframe, role, symbol = self.index[stream]
         return self.timeframe[timeframe] + self.role[role] + self.symbol[symbol]
 

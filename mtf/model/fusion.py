@@ -1,94 +1,17 @@
-"""Fusions: where the streams read each other, over tokens of all timeframes at once.
-
-Attention here means pre-norm transformer layers with a key mask. Dropout falls on what a layer
-adds, not on attention weights: that keeps the fused kernels available.
-"""
+"""Fusions: where the streams read each other, over tokens of all timeframes at once."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mtf.errors import ConfigError
+from mtf.model.attention import AttentionBlock, FeedForward, TransformerLayer
 from mtf.plugins.contracts import Fused, Fusion
-
-
-class AttentionBlock(nn.Module):
-    """Attention with residual and norm before: queries read keys, or themselves."""
-
-    def __init__(self, dim: int, num_heads: int, dropout: float, cross: bool = False) -> None:
-        super().__init__()
-        if num_heads < 1 or dim % num_heads:
-            raise ConfigError(
-                f"found embed_dim {dim} with num_heads {num_heads}",
-                "an embed_dim that num_heads divides",
-                "change model.embed_dim or model.fusion.num_heads",
-            )
-        self.num_heads, self.dim = num_heads, dim
-        self.norm = nn.LayerNorm(dim)
-        self.source_norm = nn.LayerNorm(dim) if cross else None
-        self.query_key_value = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(
-        self,
-        x: Float[Tensor, "batch query dim"],
-        mask: Bool[Tensor, "batch key"] | None,
-        source: Float[Tensor, "batch key dim"] | None = None,
-    ) -> Float[Tensor, "batch query dim"]:
-        """Add to ``x`` what it reads from ``source`` (None = from itself) where ``mask``."""
-        query, key, value = self._project(self.norm(x), source)
-        keys = None if mask is None else rearrange(mask, "batch key -> batch 1 1 key")
-        read = F.scaled_dot_product_attention(query, key, value, attn_mask=keys)
-        read = rearrange(read, "batch head query dim -> batch query (head dim)")
-        return x + self.dropout(self.out(read))  # type: ignore[no-any-return]
-
-    def _project(self, x: Tensor, source: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        if source is None or self.source_norm is None:
-            return self._heads(self.query_key_value(x), 3)  # type: ignore[return-value]
-        weight, bias = self.query_key_value.weight, self.query_key_value.bias
-        (query,) = self._heads(F.linear(x, weight[: self.dim], bias[: self.dim]), 1)
-        source = self.source_norm(source)
-        key, value = self._heads(F.linear(source, weight[self.dim :], bias[self.dim :]), 2)
-        return query, key, value
-
-    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        pattern = "batch token (part head dim) -> part batch head token dim"
-        return tuple(rearrange(x, pattern, part=parts, head=self.num_heads))
-
-
-class FeedForward(nn.Module):
-    """Two linear maps with GELU between, with residual and norm before."""
-
-    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(dim)
-        self.widen = nn.Linear(dim, hidden)
-        self.narrow = nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
-        """Add to every token."""
-        return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm(x)))))  # type: ignore[no-any-return]
-
-
-class TransformerLayer(nn.Module):
-    """Attention of all tokens to all tokens, then feed-forward."""
-
-    def __init__(self, dim: int, num_heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.attention = AttentionBlock(dim, num_heads, dropout)
-        self.feedforward = FeedForward(dim, hidden, dropout)
-
-    def forward(
-        self, x: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"] | None
-    ) -> Float[Tensor, "batch token dim"]:
-        """One layer."""
-        return self.feedforward(self.attention(x, mask))  # type: ignore[no-any-return]
 
 
 class StreamMean(nn.Module):
@@ -98,8 +21,7 @@ class StreamMean(nn.Module):
 
     def __init__(self, token_stream: tuple[int, ...]) -> None:
         super().__init__()
-        members = torch.arange(max(token_stream) + 1).unsqueeze(1) == torch.tensor(token_stream)
-        self.register_buffer("members", members, persistent=False)
+        self.register_buffer("members", stream_members(token_stream), persistent=False)
 
     def forward(
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
@@ -107,6 +29,29 @@ class StreamMean(nn.Module):
         """Average; tokens that are masked must be finite (they are selected away before)."""
         taken = (self.members & mask.unsqueeze(1)).to(tokens.dtype)
         return (taken @ tokens) / taken.sum(-1, keepdim=True).clamp(min=1)
+
+
+class StreamLast(nn.Module):
+    """The newest unmasked token of each stream."""
+
+    members: Tensor
+
+    def __init__(self, token_stream: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("members", stream_members(token_stream), persistent=False)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
+    ) -> Float[Tensor, "batch stream dim"]:
+        """Select; tokens of a stream stand oldest first."""
+        place = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+        newest = (place * (self.members & mask.unsqueeze(1))).argmax(-1)
+        return tokens.take_along_dim(newest.unsqueeze(-1), dim=1)
+
+
+def stream_members(token_stream: tuple[int, ...]) -> Bool[Tensor, "stream token"]:
+    """Which tokens belong to each stream."""
+    return torch.arange(max(token_stream) + 1).unsqueeze(1) == torch.tensor(token_stream)
 
 
 def selected(tokens: Tensor, mask: Tensor) -> Tensor:
@@ -268,4 +213,54 @@ class Mean(Fusion):
         return Fused(self.state(means.mean(1)), self.stream(means))
 
 
-__all__ = ["Attention", "Full", "Fusion", "Latent", "Mean"]
+class Concat(Fusion):
+    """No attention: one vector a stream, concatenated, through a perceptron of two layers.
+
+    What a stream says stands at a place of its own, so that streams are told apart without
+    embeddings; how the tokens of one stream differ is lost.
+
+    Args:
+        pool: the vector of a stream: ``mean`` of its unmasked tokens, or the ``last`` of them.
+        hidden_dim: width between the two layers.
+        dropout: after the first layer.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        token_stream: tuple[int, ...],
+        *,
+        pool: Literal["mean", "last"] = "mean",
+        hidden_dim: int = 256,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        streams = max(token_stream) + 1
+        self.pool = StreamMean(token_stream) if pool == "mean" else StreamLast(token_stream)
+        self.perceptron = nn.Sequential(
+            nn.Linear(streams * embed_dim, hidden_dim),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden_dim, embed_dim),
+        )
+        self.stream = nn.Linear(embed_dim, embed_dim)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
+    ) -> Fused:
+        """Fuse."""
+        streams = self.pool(selected(tokens, mask), mask)
+        return Fused(self.perceptron(streams.flatten(1)), self.stream(streams))
+
+
+__all__ = [
+    "Attention",
+    "Concat",
+    "Full",
+    "Fusion",
+    "Latent",
+    "Mean",
+    "StreamMean",
+    "learned",
+    "selected",
+]

@@ -7,14 +7,18 @@ see never reach an encoder, whatever stands in them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from mtf.market.finding import counted
 from mtf.market.stream import StreamSpec
 from mtf.model.batch import Batch, StreamBatch
 from mtf.model.embeddings import TokenEmbeddings
+from mtf.model.forming import FormingToken
+from mtf.model.layers import cache_pieces
 from mtf.model.tokens import Spans, drop_tokens, pool
 from mtf.plugins.contracts import Encoder, Fusion, Head
 
@@ -30,6 +34,8 @@ class HybridModel(nn.Module):
         fusion: over the tokens of all streams.
         heads: by name.
         token_dropout: probability that a decision loses a token in training.
+        forming: reads the candle that is not closed yet; None = no such tokens.
+        forming_streams: names of the streams that have such a token, as their last.
     """
 
     def __init__(
@@ -41,12 +47,15 @@ class HybridModel(nn.Module):
         fusion: Fusion,
         heads: Mapping[str, Head],
         token_dropout: float = 0.0,
+        forming: FormingToken | None = None,
+        forming_streams: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.streams = tuple(streams)
         self.encoders, self.embeddings, self.fusion = encoders, embeddings, fusion
         self.heads = nn.ModuleDict(heads)
         self.token_dropout = token_dropout
+        self.forming, self.forming_streams = forming, tuple(forming_streams)
         for i, tokens in enumerate(spans):
             self.register_buffer(f"spans_{i}", torch.tensor(tokens), persistent=False)
 
@@ -59,8 +68,19 @@ class HybridModel(nn.Module):
         parts = [self._tokens(i, batch.streams[s.name]) for i, s in enumerate(self.streams)]
         tokens = torch.cat([tokens for tokens, _ in parts], dim=1)
         mask = torch.cat([mask for _, mask in parts], dim=1)
+        if self.training:
+            return self._answer(tokens, mask)
+        pieces = (cache_pieces(part, tokens.shape[-1]) for part in (tokens, mask))
+        return _joined([self._answer(*piece) for piece in zip(*pieces, strict=True)])
+
+    def _answer(self, tokens: Tensor, mask: Tensor) -> dict[str, dict[str, Tensor]]:
+        """Fuse the tokens of some decisions and ask every head."""
         fused = self.fusion(tokens, mask)
-        return {name: head(fused) for name, head in self.heads.items()}
+        answer: dict[str, dict[str, Tensor]] = {}
+        for name, head in sorted(self.heads_by_name.items(), key=lambda item: item[1].reads):
+            said = {other: _detached(out) for other, out in answer.items()} if head.reads else {}
+            answer[name] = head(replace(fused, said=said))
+        return {name: answer[name] for name in self.heads}
 
     def _tokens(self, index: int, stream: StreamBatch) -> tuple[Tensor, Tensor]:
         """Encode the blocks of a stream and gather the tokens of every decision."""
@@ -73,7 +93,19 @@ class HybridModel(nn.Module):
             mask = drop_tokens(mask, self.token_dropout)
         about = stream.present, stream.log_sigma, stream.age
         tokens, mask = self.embeddings(index, tokens, mask, *about)
-        return tokens, mask
+        if self.streams[index].name not in self.forming_streams:
+            return tokens, mask
+        token, there = self._forming(index, stream)
+        return torch.cat([tokens, token], dim=1), torch.cat([mask, there], dim=1)
+
+    def _forming(self, index: int, stream: StreamBatch) -> tuple[Tensor, Tensor]:
+        """The token of the candle that is not closed yet; masked with its stream."""
+        assert self.forming is not None
+        assert stream.forming is not None
+        assert stream.forming_there is not None
+        there = (stream.present & stream.forming_there).unsqueeze(1)
+        candle = torch.where(there, stream.forming, 0.0)
+        return self.forming(candle) + self.embeddings.origin(index), there
 
     @property
     def heads_by_name(self) -> dict[str, Head]:
@@ -99,7 +131,8 @@ class HybridModel(nn.Module):
             return False, f"{name} is not causal: every window is encoded by itself"
         if encoder.receptive_field is None:
             return False, f"{name} has no finite receptive field: every window is encoded by itself"
-        return True, f"{name} is causal and reads {encoder.receptive_field} candles at a time"
+        reads = counted(encoder.receptive_field, "candle")
+        return True, f"{name} is causal and reads {reads} at a time"
 
     def _index(self, stream: str) -> int:
         return [spec.name for spec in self.streams].index(stream)
@@ -108,6 +141,21 @@ class HybridModel(nn.Module):
         encoder = self.encoders[index]
         assert isinstance(encoder, Encoder)
         return encoder
+
+
+def _detached(outputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same without a way back for gradients."""
+    return {name: output.detach() for name, output in outputs.items()}
+
+
+def _joined(pieces: list[dict[str, dict[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:
+    """The outputs of consecutive decisions as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return {
+        head: {name: torch.cat([piece[head][name] for piece in pieces]) for name in outputs}
+        for head, outputs in pieces[0].items()
+    }
 
 
 def used_slots(stream: StreamBatch, required: int) -> Bool[Tensor, "block time"]:

@@ -140,6 +140,10 @@ class DepthwiseConv(nn.Module):
         """Convolve."""
         return depthwise(x, self.weight, self.bias, self.shifts)
 
+    def multiply_adds(self, out: Float[Tensor, "batch time dim"]) -> int:
+        """Of the call that returned ``out``; torch's counter does not know the kernel."""
+        return out.numel() * len(self.weight)
+
 
 class FullConv(nn.Module):
     """Ordinary convolution over time, channels last: what ``DepthwiseConv`` is compared with."""

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -97,10 +97,13 @@ class Fused:
     Attributes:
         state: one vector a decision.
         streams: one vector a stream, also for streams that are missing.
+        said: outputs of the heads that were asked before, detached: head name → output → tensor.
+            Only a head that ``reads`` others finds something there.
     """
 
     state: Float[Tensor, "batch dim"]
     streams: Float[Tensor, "batch stream dim"]
+    said: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 class Fusion(nn.Module, ABC):
@@ -143,6 +146,7 @@ class HeadContext:
         clock: the timeframe at whose closes decisions are made.
         order_latency_ms: from the decision to the earliest fill.
         round_trip_cost: fraction paid for one entry and one exit, slippage included.
+        heads: heads built before, for one that ``reads`` others.
     """
 
     embed_dim: int
@@ -150,6 +154,7 @@ class HeadContext:
     clock: Timeframe
     order_latency_ms: int = 0
     round_trip_cost: float = 0.0
+    heads: Mapping[str, Head] = field(default_factory=dict)
 
 
 class Head(nn.Module, ABC):
@@ -161,12 +166,19 @@ class Head(nn.Module, ABC):
 
     targets: tuple[str, ...]
     task: str = ""
-    """``classification`` (outputs ``probs``, label values ``class`` and ``log_return``) or
-    ``candle`` (outputs one tensor a stream): tells which baselines can stand beside it."""
+    """``classification`` (outputs ``probs``, label values ``class`` and ``log_return``),
+    ``regression`` (outputs ``[batch, 1]`` a target, under its name; label value ``target``),
+    ``candle`` (outputs one tensor a stream) or ``pivots``: tells which baselines can stand beside
+    it."""
     primary_metric: str
     """The metric on which baselines are compared (paired test)."""
     columns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """Names of the columns of an output or target in predictions.parquet; others are numbered."""
+    reads: bool = False
+    """Whether it is built and asked after the others, and finds them in its context and what they
+    said in ``Fused.said``."""
+    learns: bool = True
+    """Whether its loss trains the model; one that does not is fitted by ``calibrate`` alone."""
 
     @abstractmethod
     def forward(self, fused: Fused) -> dict[str, Tensor]:
@@ -187,6 +199,15 @@ class Head(nn.Module, ABC):
         self, target: str, outputs: Mapping[str, Tensor], values: Mapping[str, Tensor]
     ) -> Float[Tensor, " batch"]:
         """Loss of each decision; mtf selects those with a label and averages."""
+
+    def calibrate(self, target: str, outputs: Arrays, label: Label) -> None:
+        """Fit buffers on the calibration part, once, after training; nothing by default.
+
+        Args:
+            target: one of ``targets``.
+            outputs: what ``forward`` returned, as numpy, of decisions that all have a label.
+            label: the label of the same decisions.
+        """
 
     @abstractmethod
     def metrics(

@@ -37,10 +37,12 @@ def load_files(paths: Iterable[str | Path]) -> dict[str, str]:
 
 def _load(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():
+            raise OSError(21, "not a file")  # a pipe would wait, a device never end
         text = path.read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a name that no file can have
         raise PluginError(
-            f"plug-in file {path}: {error.strerror}",
+            f"plug-in file {path}: {getattr(error, 'strerror', None) or error}",
             "a Python file, relative to the working directory",
             "mend the path under `plugins:`",
         ) from error

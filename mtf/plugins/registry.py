@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import inspect
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from types import TracebackType
 from typing import Any, TypeVar
 
 from mtf.errors import MtfError, PluginError
-from mtf.plugins import source
+from mtf.plugins.entry import Entry as Entry
 
 GROUPS = {
     "data_source": "mtf.data_sources",
@@ -44,49 +42,6 @@ CONTRACTS = {
 """Kind → the class of ``mtf.plugins.contracts`` it must derive from; the others are functions."""
 
 Plugin = TypeVar("Plugin", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One plug-in as announced, not loaded.
-
-    Attributes:
-        kind: a key of ``GROUPS``.
-        name: what configs call it.
-        target: ``module:attribute``.
-        origin: who brought it: distribution and version, or the file of a decorated class.
-        loaded: the object itself where the decorator handed it over.
-        rivals: other entries of the same kind and name; such a name can't be used.
-    """
-
-    kind: str
-    name: str
-    target: str
-    origin: str
-    loaded: Any = field(default=None, compare=False)
-    rivals: tuple[Entry, ...] = ()
-
-    @property
-    def place(self) -> str:
-        """Where it comes from, for messages."""
-        return f"{self.target} ({self.origin})"
-
-    def documentation(self) -> str:
-        """The docstring, read from the source without importing it."""
-        if self.loaded is not None:
-            return inspect.cleandoc(self.loaded.__doc__ or "")
-        return source.documentation(self.target)
-
-    def summary(self) -> str:
-        """The docstring's first line."""
-        return self.documentation().partition("\n")[0]
-
-    def problem(self) -> str | None:
-        """Why it can't be loaded, as far as that shows without importing; None = nothing seen."""
-        if self.rivals:
-            places = ", ".join(entry.place for entry in self.rivals)
-            return f"the name is taken twice: {self.place}, {places}"
-        return None if self.loaded is not None else source.problem(self.target)
 
 
 _decorated: dict[tuple[str, str], Entry] = {}
@@ -248,12 +203,7 @@ def _import(entry: Entry) -> Any:
     except MtfError:
         raise
     except (Exception, SystemExit) as error:  # a stranger's module may raise anything
-        raise PluginError(
-            f"{entry.kind} {entry.name!r} of {entry.origin} could not be loaded: "
-            f"{type(error).__name__}: {error}{where(error.__traceback__)}",
-            f"{entry.target} to import",
-            f"mend or update {entry.origin.split(' ', maxsplit=1)[0]}, or use another {entry.kind}",
-        ) from error
+        raise entry.broken("could not be loaded", error, f"{entry.target} to import") from error
     return found
 
 

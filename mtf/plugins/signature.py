@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, PydanticUserError, create_model
 
 from mtf.errors import PluginError
 from mtf.plugins import registry, static
@@ -100,7 +100,16 @@ def options_model(entry: registry.Entry) -> type[BaseModel]:
     }
     # `model_`-names belong to plug-in authors here: nothing of pydantic is called on the instance.
     config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
-    return create_model(entry.name, __config__=config, **fields)
+    try:
+        return create_model(entry.name, __config__=config, **fields)
+    except (PydanticUserError, NameError) as error:
+        reason = str(error).partition("\n")[0]
+        raise PluginError(
+            f"{entry.kind} {entry.name!r} of {entry.origin} has config keys that no config can "
+            f"hold: {reason}",
+            "plain types such as int, float, str, bool, lists of them, Literal",
+            f"mend the annotations of {entry.target}",
+        ) from error
 
 
 def descriptions(documents: Iterable[str]) -> dict[str, str]:

@@ -66,6 +66,7 @@ def read(target: str) -> Reading | None:
         TypeError,
         NameError,
         AttributeError,
+        RecursionError,  # modules that import a name from each other, or from themselves
     ):
         return None
 

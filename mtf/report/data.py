@@ -35,6 +35,9 @@ def print_reports(reports: Mapping[str, DataReport], console: Console) -> None:
     """What was found in each stream, and once what to do about each kind of finding."""
     if console.is_terminal:
         console.print(data_table(reports))
+        for name, report in reports.items():
+            for finding in report.diagnosis():
+                _say(console, f"  {name}: {finding.text}")
         for kind, advice in _advices(reports.values()).items():
             _say(console, f"  {kind.replace('_', ' ')}: {advice}")
         return

@@ -55,6 +55,10 @@ class TensorBoard:
             self.scalar(name, value, 0)
         self._writer.flush()
 
+    def flush(self) -> None:
+        """Write out what was logged so far, so that a kill does not lose it."""
+        self._writer.flush()
+
     def close(self) -> None:
         """Write out what is left."""
         self._writer.close()

@@ -38,6 +38,11 @@ class Terminal:
         """One line as it is: no colours, no markup, no wrapping."""
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def passed_over(self, damaged: Sequence[str]) -> None:
+        """Damaged checkpoints, each with its reason; the one before them is used."""
+        for reason in damaged:
+            self.line(f"passed over: {reason}")
+
     def results(self, results: Results) -> None:
         """Figures of every head and target with intervals, beside the baselines."""
         if self.console.is_terminal:
@@ -48,16 +53,16 @@ class Terminal:
 
     def _tables(self, results: Results) -> None:
         for head, targets in results.heads.items():
-            self.console.print(results_table(head, targets))
+            self.console.print(results_table(head, targets, results.part))
             for target, result in targets.items():
                 name = " ".join(results.path(head, target))
                 self.line(f"  {name}, {counted(result)}: {', '.join(verdicts(result))}")
 
 
-def results_table(head: str, targets: Mapping[str, TargetResult]) -> Table:
+def results_table(head: str, targets: Mapping[str, TargetResult], part: str = "test") -> Table:
     """One head: a row a target and metric, the model and each baseline a column."""
     names = list(dict.fromkeys(name for result in targets.values() for name in result.baselines))
-    table = Table(title=f"{head} on the test part", title_justify="left")
+    table = Table(title=f"{head} on the {part} part", title_justify="left")
     table.add_column("target")
     table.add_column("metric")
     for name in ("model", "95 % interval", *map(spoken, names)):
@@ -71,7 +76,7 @@ def results_table(head: str, targets: Mapping[str, TargetResult]) -> Table:
 
 def plain_lines(results: Results) -> Iterator[str]:
     """The same without boxes: the first metrics of a target, then what it beats and loses to."""
-    yield "test part: value [95 % interval], p of a paired test"
+    yield f"{results.part} part: value [95 % interval], p of a paired test"
     for head, targets in results.heads.items():
         for target, result in targets.items():
             name = " ".join(results.path(head, target))

@@ -1,30 +1,35 @@
-"""The contract of an encoder, tried out."""
+"""The contract of an encoder, tried out by itself; ``mtf.testing.in_model`` tries it in a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from mtf.market.finding import counted
 from mtf.plugins.contracts import Encoder
+from mtf.testing.contract import Check, require
+from mtf.testing.in_model import InModel
 from mtf.testing.probe import (
     check_deterministic,
     check_gradients,
     check_round_trip,
+    count_parameters,
     defect,
     equal,
-    seeded,
+    largest_difference,
 )
 
 MAX_FIELD = 512
 """Longer receptive fields are only tried up to here."""
 PIECES_AGREE = 1e-4
 
+Factory = Callable[[int, int], Encoder]
 
-def check_encoder(
-    factory: Callable[[int, int], Encoder], *, in_channels: int = 5, embed_dim: int = 16
-) -> None:
+
+def check_encoder(factory: Factory, *, in_channels: int = 5, embed_dim: int = 16) -> None:
     """Try whether an encoder keeps its contract.
 
     Args:
@@ -34,134 +39,208 @@ def check_encoder(
 
     Raises:
         ContractError: wrong shape; not finite; rows that mix; random in evaluation; looks ahead
-            though ``causal``; a receptive field larger than declared; a dead parameter; state
-            that is not saved.
+            though ``causal``, or in a model whatever it declares; a receptive field larger than
+            declared; a dead parameter; state that is not saved.
     """
-    with seeded():
-        encoder = factory(in_channels, embed_dim)
-        if not isinstance(encoder, Encoder):
-            raise defect(encoder, "is no Encoder", "a subclass of mtf.plugins.contracts.Encoder")
-        x, valid = _candles(encoder, in_channels)
-        encoder.eval()
-        _check_shape(encoder, x, valid, embed_dim)
-        check_deterministic(encoder, lambda: [encoder(x, valid)])
-        _check_rows(encoder, x, valid)
-        if encoder.causal:
-            _check_causal(encoder, x, valid)
-        if encoder.receptive_field is not None:
-            _check_receptive_field(encoder, x, valid)
-        check_gradients(encoder, [encoder(x, valid)])
-        again = factory(in_channels, embed_dim)
-        _use(encoder, x, valid)
-        check_round_trip(encoder, again, lambda module: [module(x, valid)])
+    require(checks_of_encoder(factory, in_channels=in_channels, embed_dim=embed_dim))
 
 
-def _candles(encoder: Encoder, in_channels: int) -> tuple[Tensor, Tensor]:
-    """Three rows of candles with gaps, longer than the receptive field where it is finite."""
-    field = encoder.receptive_field
-    if field is not None and field < 1:
-        raise defect(encoder, f"receptive_field is {field}", "at least 1, or None for no bound")
-    time = min(field or 32, MAX_FIELD) + 8
-    valid = torch.rand(3, time) > 0.1
-    return torch.where(valid.unsqueeze(-1), torch.randn(3, time, in_channels), 0.0), valid
-
-
-def _use(encoder: Encoder, x: Tensor, valid: Tensor) -> None:
-    """One step of training, so that running statistics are no longer those of the start."""
-    encoder.train()
-    encoder(x, valid)
-    encoder.eval()
-
-
-def _check_shape(encoder: Encoder, x: Tensor, valid: Tensor, embed_dim: int) -> None:
-    for length in (x.shape[1], 1):
-        y, wanted = encoder(x[:, :length], valid[:, :length]), (len(x), length, embed_dim)
-        if tuple(y.shape) != wanted:
-            raise defect(
-                encoder,
-                f"wrong shape: {tuple(y.shape)} from {tuple(x[:, :length].shape)}",
-                f"[batch, time, embed_dim] = {wanted}",
-            )
-    for mask in (valid, torch.zeros_like(valid)):
-        if not bool(torch.isfinite(encoder(torch.where(mask.unsqueeze(-1), x, 0.0), mask)).all()):
-            raise defect(
-                encoder,
-                "outputs are not finite" + ("" if mask.any() else " without any valid slot"),
-                "finite outputs, also for slots that are not valid",
-                "divide by max(count, 1); never take a softmax over nothing",
-            )
-
-
-def _check_rows(encoder: Encoder, x: Tensor, valid: Tensor) -> None:
-    """Rows of a batch are different decisions: in evaluation they must not see each other."""
-    noise = torch.randn_like(x[1:])
-    other = torch.cat([x[:1], torch.where(valid[1:].unsqueeze(-1), noise, 0.0)])
-    if not equal([encoder(x, valid)[0]], [encoder(other, valid)[0]]):
-        raise defect(
-            encoder,
-            "rows of a batch mix: a row's output depends on the other rows in evaluation",
-            "each row by itself",
-        )
-
-
-def _check_causal(encoder: Encoder, x: Tensor, valid: Tensor) -> None:
-    """Position by position: bit for bit, and by gradient."""
-    time = x.shape[1]
-    y = encoder(x, valid)
-    for k in range(time - 1):
-        later = torch.arange(time) > k
-        noise = torch.where(valid.unsqueeze(-1), torch.randn_like(x), 0.0)
-        changed = encoder(torch.where(later.unsqueeze(-1), noise, x), valid)
-        flipped = encoder(torch.where(later.unsqueeze(-1), 0.0, x), valid & ~later)
-        if not equal([y[:, : k + 1]] * 2, [changed[:, : k + 1], flipped[:, : k + 1]]):
-            raise defect(
-                encoder,
-                f"looks ahead: output {k} moves when slots after {k} change",
-                "causal = True means that output k depends on slots up to k only",
-                "pad on the left only, or declare causal = False",
-            )
-    _check_gradient_reach(encoder, x, valid)
-
-
-def _check_gradient_reach(encoder: Encoder, x: Tensor, valid: Tensor) -> None:
-    x = x.clone().requires_grad_()
-    for k in range(x.shape[1] - 1):
-        (grad,) = torch.autograd.grad(encoder(x, valid)[:, k].sum(), x, allow_unused=True)
-        if grad is not None and bool((grad[:, k + 1 :] != 0).any()):
-            raise defect(
-                encoder,
-                f"looks ahead: the gradient of output {k} reaches slots after {k}",
-                "causal = True means that output k depends on slots up to k only",
-            )
-
-
-def _check_receptive_field(encoder: Encoder, x: Tensor, valid: Tensor) -> None:
-    """What lies outside the declared field must not matter, nor where a block begins."""
-    field, time = encoder.receptive_field, x.shape[1]
-    assert field is not None
-    if field > MAX_FIELD:
-        return
-    k = time - 1 if encoder.causal else time // 2
-    reach = torch.arange(time)
-    outside = (reach <= k - field) | (reach >= k + field)
-    noise = torch.where(valid.unsqueeze(-1), torch.randn_like(x), 0.0)
-    changed = encoder(torch.where(outside.unsqueeze(-1), noise, x), valid)
-    if not equal([encoder(x, valid)[:, k]], [changed[:, k]]):
-        raise _field_error(encoder, f"output {k} moves when slots {field} away from it change")
-    if encoder.causal:
-        piece = slice(k - field + 1, k + 1)
-        difference = encoder(x, valid)[:, k] - encoder(x[:, piece], valid[:, piece])[:, -1]
-        if float(difference.detach().abs().max()) > PIECES_AGREE:
-            raise _field_error(encoder, "the last output depends on where its block begins")
-
-
-def _field_error(encoder: Encoder, found: str) -> Exception:
-    return defect(
-        encoder,
-        f"receptive field wrong: {found}",
-        f"with receptive_field = {encoder.receptive_field}, an output depends on that many slots",
-        "declare the true receptive_field, or None where there is no bound",
+def checks_of_encoder(
+    factory: Factory, *, in_channels: int = 5, embed_dim: int = 16, seed: int = 0
+) -> tuple[Check, ...]:
+    """The promises of an encoder, one by one; arguments as of ``check_encoder``."""
+    trial = EncoderTrial(factory, in_channels, embed_dim)
+    model = InModel(factory, in_channels, embed_dim, seed)
+    return (
+        Check("build", trial.build, vital=True, seed=seed),
+        Check("shape", trial.shape, seed=seed),
+        Check("masks", trial.masks, seed=seed),
+        Check("determinism", trial.determinism, seed=seed),
+        Check("rows", trial.rows, seed=seed),
+        Check("causality", trial.causality, seed=seed),
+        Check("gradient of the future", trial.gradient_reach, seed=seed),
+        Check("receptive field", trial.receptive_field, seed=seed),
+        Check("gradients", trial.gradients, seed=seed),
+        Check("known at t", model.nothing_from_the_future, seed=seed),
+        Check("known at t, gradient", model.no_gradient_from_the_future, seed=seed),
+        Check("last candle", model.last_candle_is_seen, seed=seed),
+        Check("two paths", model.paths_agree, seed=seed),
+        Check("state", trial.state, seed=seed),
     )
 
 
-__all__ = ["check_encoder"]
+class EncoderTrial:
+    """An encoder, and three rows of candles with gaps to try it on.
+
+    Args:
+        factory: builds one.
+        in_channels: to try it with.
+        embed_dim: to try it with.
+    """
+
+    def __init__(self, factory: Factory, in_channels: int, embed_dim: int) -> None:
+        self.factory, self.in_channels, self.embed_dim = factory, in_channels, embed_dim
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """In evaluation."""
+        return self.factory(self.in_channels, self.embed_dim).eval()
+
+    @cached_property
+    def candles(self) -> tuple[Tensor, Tensor]:
+        """Values and validity, longer than the receptive field where that is finite."""
+        time = min(self.encoder.receptive_field or 32, MAX_FIELD) + 8
+        valid = torch.rand(3, time) > 0.1
+        x = torch.randn(3, time, self.in_channels)
+        return torch.where(valid.unsqueeze(-1), x, 0.0), valid
+
+    def build(self) -> str:
+        """It is an encoder, and what it declares makes sense."""
+        built = self.factory(self.in_channels, self.embed_dim)
+        if not isinstance(built, Encoder):
+            raise defect(built, "is no Encoder", "a subclass of mtf.plugins.contracts.Encoder")
+        field = self.encoder.receptive_field
+        if field is not None and field < 1:
+            raise defect(built, f"receptive_field is {field}", "at least 1, or None for no bound")
+        causal = "causal" if self.encoder.causal else "not causal"
+        reads = "" if field is None else f", reads {counted(field, 'candle')}"
+        return f"{count_parameters(built):,} parameters, {causal}{reads}"
+
+    def shape(self) -> str:
+        """One vector a slot, however many slots there are."""
+        x, valid = self.candles
+        for length in (x.shape[1], 1):
+            found = tuple(self.encoder(x[:, :length], valid[:, :length]).shape)
+            wanted = (len(x), length, self.embed_dim)
+            if found != wanted:
+                raise defect(
+                    self.encoder,
+                    f"wrong shape: {found} from {tuple(x[:, :length].shape)}",
+                    f"[batch, time, embed_dim] = {wanted}",
+                )
+        return f"{list(x.shape)} to {[*x.shape[:2], self.embed_dim]}"
+
+    def masks(self) -> str:
+        """Finite also where nothing is valid, and what was handed in is left as it was."""
+        x, valid = self.candles
+        for mask in (valid, torch.zeros_like(valid)):
+            given, seen = torch.where(mask.unsqueeze(-1), x, 0.0), mask.clone()
+            kept = given.clone()
+            if not bool(torch.isfinite(self.encoder(given, seen)).all()):
+                raise defect(
+                    self.encoder,
+                    "outputs are not finite" + ("" if mask.any() else " without any valid slot"),
+                    "finite outputs, also for slots that are not valid",
+                    "divide by max(count, 1); never take a softmax over nothing",
+                )
+            if not (torch.equal(given, kept) and torch.equal(seen, mask)):
+                raise defect(
+                    self.encoder,
+                    "writes into its input: x or valid is another after forward()",
+                    "inputs left as they are: others read them, too",
+                    "no in-place operation on x or valid",
+                )
+        return ""
+
+    def determinism(self) -> str:
+        """The same twice in evaluation."""
+        check_deterministic(self.encoder, lambda: [self.encoder(*self.candles)])
+        return ""
+
+    def rows(self) -> str:
+        """Rows of a batch are different decisions: in evaluation they must not see each other."""
+        x, valid = self.candles
+        noise = torch.where(valid[1:].unsqueeze(-1), torch.randn_like(x[1:]), 0.0)
+        other = torch.cat([x[:1], noise])
+        if not equal([self.encoder(x, valid)[0]], [self.encoder(other, valid)[0]]):
+            raise defect(
+                self.encoder,
+                "rows of a batch mix: a row's output depends on the other rows in evaluation",
+                "each row by itself",
+                "no mean or deviation over the batch but running statistics",
+            )
+        return ""
+
+    def causality(self) -> str:
+        """Position by position, bit for bit: where it is declared, nothing later moves a slot."""
+        if not self.encoder.causal:
+            return "not declared; 'known at t' tries it in a model"
+        x, valid = self.candles
+        time, y = x.shape[1], self.encoder(x, valid)
+        for k in range(time - 1):
+            later = torch.arange(time) > k
+            noise = torch.where(valid.unsqueeze(-1), torch.randn_like(x), 0.0)
+            changed = self.encoder(torch.where(later.unsqueeze(-1), noise, x), valid)
+            gone = self.encoder(torch.where(later.unsqueeze(-1), 0.0, x), valid & ~later)
+            if not equal([y[:, : k + 1]] * 2, [changed[:, : k + 1], gone[:, : k + 1]]):
+                raise self._ahead(f"output {k} moves when slots after {k} change")
+        return f"{time - 1} positions, bit for bit"
+
+    def gradient_reach(self) -> str:
+        """Gradients say the same."""
+        if not self.encoder.causal:
+            return "not declared; 'known at t, gradient' tries it in a model"
+        values, valid = self.candles
+        x = values.clone().requires_grad_()
+        for k in range(x.shape[1] - 1):
+            weights = torch.randn(self.embed_dim)
+            said = (self.encoder(x, valid)[:, k] * weights).sum()
+            (grad,) = torch.autograd.grad(said, x, allow_unused=True)
+            if grad is not None and bool((grad[:, k + 1 :] != 0).any()):
+                raise self._ahead(f"the gradient of output {k} reaches slots after {k}")
+        return f"{x.shape[1] - 1} positions"
+
+    def _ahead(self, found: str) -> Exception:
+        return defect(
+            self.encoder,
+            f"looks ahead: {found}",
+            "causal = True means that output k depends on slots up to k only",
+            "pad on the left only, or declare causal = False",
+        )
+
+    def receptive_field(self) -> str:
+        """What lies outside the declared field must not matter, nor where a block begins."""
+        field = self.encoder.receptive_field
+        if field is None or field > MAX_FIELD:
+            return "no bound declared" if field is None else f"{field}: too long to try"
+        x, valid = self.candles
+        time = x.shape[1]
+        k = time - 1 if self.encoder.causal else time // 2
+        reach = torch.arange(time)
+        outside = (reach <= k - field) | (reach >= k + field)
+        noise = torch.where(valid.unsqueeze(-1), torch.randn_like(x), 0.0)
+        changed = self.encoder(torch.where(outside.unsqueeze(-1), noise, x), valid)
+        whole = self.encoder(x, valid)[:, k]
+        if not equal([whole], [changed[:, k]]):
+            raise self._field_error(f"output {k} moves when slots {field} away from it change")
+        if not self.encoder.causal:
+            return counted(field, "slot")
+        piece = slice(k - field + 1, k + 1)
+        difference = largest_difference(whole, self.encoder(x[:, piece], valid[:, piece])[:, -1])
+        if difference > PIECES_AGREE:
+            raise self._field_error("the last output depends on where its block begins")
+        return f"{counted(field, 'slot')}; where a block begins changes {difference:.1e}"
+
+    def _field_error(self, found: str) -> Exception:
+        return defect(
+            self.encoder,
+            f"receptive field wrong: {found}",
+            f"with receptive_field = {self.encoder.receptive_field}, an output depends on that "
+            "many slots",
+            "declare the true receptive_field, or None where there is no bound",
+        )
+
+    def gradients(self) -> str:
+        """Every parameter has an influence."""
+        return check_gradients(self.encoder, [self.encoder(*self.candles)])
+
+    def state(self) -> str:
+        """After a step of training, so that running statistics are no longer those of the start."""
+        again = self.factory(self.in_channels, self.embed_dim)
+        self.encoder.train()
+        self.encoder(*self.candles)
+        self.encoder.eval()
+        return check_round_trip(self.encoder, again, lambda module: [module(*self.candles)])
+
+
+__all__ = ["check_encoder", "checks_of_encoder"]

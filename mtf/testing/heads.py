@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mtf.errors import LookaheadError
-from mtf.market.labels import Future, Label
-from mtf.market.world import World
+from mtf.market.labels import Label
+from mtf.plugins import registry
 from mtf.plugins.contracts import Fused, Head, HeadContext
-from mtf.testing.market import CLOCK, changed_after, random_world, stream_specs
+from mtf.testing.contract import Check, require
+from mtf.testing.labels import LabelTrial
+from mtf.testing.market import CLOCK, changed_after, stream_specs
 from mtf.testing.probe import (
     check_deterministic,
     check_gradients,
     check_round_trip,
+    count_parameters,
     defect,
+    equal,
     seeded,
 )
 
-FIRST, LAST, STEP = 700, 1000, 7
-"""Decisions, in clock steps: after the warm-up of the streams, before the market's end."""
+READ = "action"
+"""What a head finds that reads others."""
+
+Factory = Callable[[HeadContext], Head]
 
 
-def check_head(factory: Callable[[HeadContext], Head], *, embed_dim: int = 16) -> None:
+def check_head(factory: Factory, *, embed_dim: int = 16) -> None:
     """Try whether a head keeps its contract.
 
     Args:
@@ -34,103 +41,172 @@ def check_head(factory: Callable[[HeadContext], Head], *, embed_dim: int = 16) -
 
     Raises:
         ContractError: wrong shape; random in evaluation; a dead parameter; state that is not
-            saved; a label beyond its reach, or one that needs other decisions; metrics that do
-            not add up or lack the primary one.
+            saved; a label beyond its reach or short of it, or one that needs other decisions;
+            outputs that know the label; metrics that do not add up or lack the primary one.
     """
-    context = HeadContext(embed_dim, stream_specs(), CLOCK, round_trip_cost=0.002)
-    world = random_world()
-    times = np.arange(FIRST, LAST, STEP, dtype=np.int64) * CLOCK.duration_ms
-    with seeded():
-        head = factory(context)
-        if not isinstance(head, Head) or not head.targets:
-            raise defect(head, "is no Head with targets", "a Head of mtf.plugins.contracts")
-        fused = Fused(
-            torch.randn(len(times), embed_dim),
-            torch.randn(len(times), len(context.streams), embed_dim),
-        )
-        labels = {target: _label(head, target, world, times) for target in head.targets}
-        for target, label in labels.items():
-            _check_label(head, target, label, times)
-            _check_reach(head, target, world, times, label)
-        _check_module(head, factory(context), fused, labels)
+    require(checks_of_head(factory, embed_dim=embed_dim))
 
 
-def _label(head: Head, target: str, world: World, times: np.ndarray) -> Label:
-    reach = head.reach(target, times)
-    if reach.shape != times.shape or (reach < 0).any():
-        raise defect(
-            head, f"reach of {target!r} is {reach!r}", "one number a decision, in ms, at least 0"
-        )
-    try:
-        return head.label(target, Future(world, times, reach))
-    except LookaheadError as error:
-        raise defect(
-            head, f"label {target!r} reaches beyond its reach: {error.found}", error.expected
-        ) from None
+def checks_of_head(factory: Factory, *, embed_dim: int = 16, seed: int = 0) -> tuple[Check, ...]:
+    """The promises of a head, one by one; arguments as of ``check_head``."""
+    trial = HeadTrial(factory, embed_dim, seed)
+    labels = trial.labels
+    return (
+        Check("build", trial.build, vital=True, seed=seed),
+        Check("label", labels.shape, vital=True, seed=seed),
+        Check("label by itself", labels.alone, seed=seed),
+        Check("label beyond reach", labels.beyond, seed=seed),
+        Check("label up to reach", labels.last_inside, seed=seed),
+        Check("shape", trial.shape, seed=seed),
+        Check("determinism", trial.determinism, seed=seed),
+        Check("outputs without label", trial.blind_to_labels, seed=seed),
+        Check("loss and gradients", trial.gradients, seed=seed),
+        Check("metrics", trial.metrics, seed=seed),
+        Check("state", trial.state, seed=seed),
+    )
 
 
-def _check_label(head: Head, target: str, label: Label, times: np.ndarray) -> None:
-    columns = {**label.values, "present": label.present, "group": label.group}
-    wrong = [name for name, column in columns.items() if len(column) != len(times)]
-    if wrong or label.present.dtype != np.bool_ or not label.present.any():
-        raise defect(
-            head,
-            f"label {target!r}: {wrong or 'present'} does not fit {len(times)} decisions",
-            "one row a decision in every value, present (bool) and group, some of them present",
-        )
-    for name, value in label.values.items():
-        if not np.isfinite(value[label.present]).all():
-            raise defect(head, f"label {target!r}: {name} is not finite", "finite, or not present")
+class HeadTrial:
+    """A head, its labels on a random market, and made-up vectors for it to read.
 
+    Args:
+        factory: builds the head.
+        embed_dim: to try it with.
+        seed: of the market.
+    """
 
-def _check_reach(head: Head, target: str, world: World, times: np.ndarray, label: Label) -> None:
-    """Decision by decision: neither the far future nor other decisions may matter."""
-    for i in range(0, len(times), len(times) // 4):
-        one = times[i : i + 1]
-        alone = _label(head, target, world, one)
-        if not _same(alone, label.select(np.array([i]))):
+    def __init__(self, factory: Factory, embed_dim: int, seed: int) -> None:
+        self.factory, self.embed_dim = factory, embed_dim
+        self.labels = LabelTrial(lambda: self.head, seed)
+
+    @cached_property
+    def context(self) -> HeadContext:
+        """With one head to read, for those that read others."""
+        plain = HeadContext(self.embed_dim, stream_specs(), CLOCK, round_trip_cost=0.002)
+        return replace(plain, heads={READ: registry.load("head", READ)(plain)})
+
+    def make(self) -> Head:
+        """A new one."""
+        return self.factory(self.context)
+
+    @cached_property
+    def head(self) -> Head:
+        """In evaluation."""
+        return self.make().eval()
+
+    @cached_property
+    def fused(self) -> Fused:
+        """A row a decision."""
+        rows, dim = len(self.labels.times), self.embed_dim
+        fused = Fused(torch.randn(rows, dim), torch.randn(rows, len(self.context.streams), dim))
+        with torch.no_grad():
+            return replace(fused, said={READ: self.context.heads[READ](fused)})
+
+    def build(self) -> str:
+        """It is a head with targets."""
+        built = self.make()
+        if not isinstance(built, Head) or not built.targets:
+            raise defect(built, "is no Head with targets", "a Head of mtf.plugins.contracts")
+        return f"{count_parameters(built):,} parameters, targets {', '.join(built.targets)}"
+
+    def shape(self) -> str:
+        """Finite tensors with one row a decision."""
+        rows, outputs = len(self.fused.state), self.head(self.fused)
+        for name, output in outputs.items():
+            if output.ndim < 1 or len(output) != rows or not bool(torch.isfinite(output).all()):
+                raise defect(
+                    self.head,
+                    f"wrong shape: output {name!r} is {tuple(output.shape)}, or it is not finite",
+                    f"finite tensors with one row a decision ({rows})",
+                )
+        return ", ".join(f"{name} {list(output.shape)}" for name, output in outputs.items())
+
+    def determinism(self) -> str:
+        """The same twice in evaluation."""
+        check_deterministic(self.head, lambda: list(self.head(self.fused).values()))
+        return ""
+
+    def blind_to_labels(self) -> str:
+        """Outputs do not move with labels and losses computed before, nor wait for them."""
+        head = self.make()
+        for mode in (False, True):
+            before = self._outputs(head, mode)
+            for seed in (1, 2):
+                self._show_labels(head, seed)
+                if not equal(before, self._outputs(head, mode)):
+                    raise defect(
+                        head,
+                        f"outputs know the label: forward() in {'training' if mode else 'eval()'} "
+                        "answers differently after label() and loss() saw other futures",
+                        "outputs from what the fusion hands over alone",
+                        "keep nothing of a label in the head",
+                    )
+        return "in evaluation and training"
+
+    def _outputs(self, head: Head, training: bool) -> list[Tensor]:
+        head.train(training)
+        with seeded(), torch.no_grad():
+            try:
+                return list(head(self.fused).values())
+            except Exception as error:
+                raise defect(
+                    head,
+                    f"can't predict before a label was computed: {type(error).__name__}: {error}",
+                    "outputs from what the fusion hands over alone",
+                ) from error
+
+    def _show_labels(self, head: Head, seed: int) -> None:
+        """Let a head compute labels and losses of a market whose future is another."""
+        middle = int(self.labels.times[len(self.labels.times) // 2])
+        trial = LabelTrial(lambda: head, self.labels.seed)
+        trial.world = changed_after(self.labels.world, middle, seed=seed)
+        outputs = head(self.fused)
+        for target in head.targets:
+            _loss(head, target, outputs, trial.label(target, trial.world))
+
+    def gradients(self) -> str:
+        """One loss a decision; every parameter has an influence on them."""
+        outputs = self.head(self.fused)
+        losses = [
+            _loss(self.head, target, outputs, label) for target, label in self.labels.labels.items()
+        ]
+        return check_gradients(self.head, losses)
+
+    def metrics(self) -> str:
+        """They add up over decisions, the primary one among them."""
+        with torch.no_grad():
+            outputs = {name: value.numpy() for name, value in self.head(self.fused).items()}
+        names: dict[str, None] = {}
+        for target, label in self.labels.labels.items():
+            names |= dict.fromkeys(self._metrics_of(target, outputs, label))
+        return ", ".join(names)
+
+    def _metrics_of(
+        self, target: str, outputs: dict[str, np.ndarray], label: Label
+    ) -> tuple[str, ...]:
+        chosen = label.present
+        said = {name: value[chosen] for name, value in outputs.items()}
+        found = self.head.metrics(target, said, label.select(chosen), {})
+        if self.head.primary_metric not in found:
             raise defect(
-                head,
-                f"label {target!r} at one time depends on the other times asked for: what is in "
-                "them lies in the future of some decisions",
-                "a label from what is known at t and from Future alone",
-                "no mean, deviation or rank over decisions in a label",
+                self.head,
+                f"metrics of {target!r} are {', '.join(found)}",
+                f"among them the primary metric {self.head.primary_metric!r}",
             )
-        beyond = int(one[0] + head.reach(target, one)[0])
-        if not _same(_label(head, target, changed_after(world, beyond), one), alone):
-            raise defect(
-                head,
-                f"label {target!r} reaches beyond its reach: it moves when candles that close "
-                f"after t + {beyond - int(one[0])} ms change",
-                "what closes after t + reach(t) has no influence",
-                "declare the longer reach, and read the future only from Future",
-            )
+        for name, metric in found.items():
+            if len(metric.statistics) != int(chosen.sum()):
+                raise defect(
+                    self.head,
+                    f"metric {name!r} of {target!r} has {len(metric.statistics)} rows of sums",
+                    f"one row a decision that has a label ({int(chosen.sum())})",
+                )
+        return tuple(found)
 
-
-def _same(left: Label, right: Label) -> bool:
-    values = all(np.array_equal(left.values[name], right.values[name]) for name in left.values)
-    return values and np.array_equal(left.present, right.present)
-
-
-def _check_module(head: Head, again: Head, fused: Fused, labels: dict[str, Label]) -> None:
-    def call(module: Head = head) -> list[Tensor]:
-        return list(module(fused).values())
-
-    head.eval()
-    outputs = head(fused)
-    rows = len(fused.state)
-    for name, output in outputs.items():
-        if output.ndim < 1 or len(output) != rows or not bool(torch.isfinite(output).all()):
-            raise defect(
-                head,
-                f"wrong shape: output {name!r} is {tuple(output.shape)}, or it is not finite",
-                f"finite tensors with one row a decision ({rows})",
-            )
-    check_deterministic(head, call)
-    losses = [_loss(head, target, outputs, label) for target, label in labels.items()]
-    check_gradients(head, losses)
-    _check_metrics(head, fused, labels)
-    check_round_trip(head, again, call)
+    def state(self) -> str:
+        """What is saved is all that matters."""
+        return check_round_trip(
+            self.head, self.make(), lambda module: list(module(self.fused).values())
+        )
 
 
 def _loss(head: Head, target: str, outputs: dict[str, Tensor], label: Label) -> Tensor:
@@ -148,26 +224,4 @@ def _loss(head: Head, target: str, outputs: dict[str, Tensor], label: Label) -> 
     return torch.where(torch.from_numpy(label.present), loss, 0.0)
 
 
-def _check_metrics(head: Head, fused: Fused, labels: dict[str, Label]) -> None:
-    with torch.no_grad():
-        outputs = {name: value.numpy() for name, value in head(fused).items()}
-    for target, label in labels.items():
-        chosen = label.present
-        said = {name: value[chosen] for name, value in outputs.items()}
-        found = head.metrics(target, said, label.select(chosen), {})
-        if head.primary_metric not in found:
-            raise defect(
-                head,
-                f"metrics of {target!r} are {', '.join(found)}",
-                f"among them the primary metric {head.primary_metric!r}",
-            )
-        for name, metric in found.items():
-            if len(metric.statistics) != int(chosen.sum()):
-                raise defect(
-                    head,
-                    f"metric {name!r} of {target!r} has {len(metric.statistics)} rows of sums",
-                    f"one row a decision that has a label ({int(chosen.sum())})",
-                )
-
-
-__all__ = ["check_head"]
+__all__ = ["check_head", "checks_of_head"]

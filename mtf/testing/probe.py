@@ -35,8 +35,18 @@ def seeded(seed: int = 0) -> Iterator[None]:
         yield
 
 
-def check_gradients(module: nn.Module, outputs: Sequence[Tensor]) -> None:
-    """Raise where a parameter has no influence, or a gradient is not finite."""
+def count_parameters(module: nn.Module) -> int:
+    """Numbers that are learned."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def largest_difference(left: Tensor, right: Tensor) -> float:
+    """Largest absolute difference of two tensors."""
+    return float((left - right).detach().abs().max())
+
+
+def check_gradients(module: nn.Module, outputs: Sequence[Tensor]) -> str:
+    """Raise where a parameter has no influence, or a gradient is not finite; count the others."""
     module.zero_grad()
     loss = torch.stack([(output * torch.randn_like(output)).sum() for output in outputs]).sum()
     if loss.requires_grad:
@@ -54,6 +64,7 @@ def check_gradients(module: nn.Module, outputs: Sequence[Tensor]) -> None:
         if not bool(torch.isfinite(parameter.grad).all()):
             raise defect(module, f"gradient of {name!r} is not finite", "finite gradients")
     module.zero_grad()
+    return f"reach all {sum(1 for p in module.parameters() if p.requires_grad)} parameter tensors"
 
 
 def check_deterministic(module: nn.Module, call: Callable[[], Sequence[Tensor]]) -> None:
@@ -70,7 +81,7 @@ def check_deterministic(module: nn.Module, call: Callable[[], Sequence[Tensor]])
 
 def check_round_trip(
     module: nn.Module, again: nn.Module, call: Callable[[Any], Sequence[Tensor]]
-) -> None:
+) -> str:
     """Raise where a module built anew and given the saved state answers differently."""
     try:
         again.load_state_dict(module.state_dict())
@@ -87,6 +98,7 @@ def check_round_trip(
             "all that matters is a parameter or a buffer",
             "register_buffer what forward() uses and __init__ does not fix",
         )
+    return f"{len(module.state_dict())} tensors, saved and loaded"
 
 
 def equal(left: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
@@ -99,8 +111,10 @@ __all__ = [
     "check_deterministic",
     "check_gradients",
     "check_round_trip",
+    "count_parameters",
     "defect",
     "equal",
+    "largest_difference",
     "name_of",
     "seeded",
 ]

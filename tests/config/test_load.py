@@ -48,7 +48,7 @@ def test_the_shipped_default_is_what_a_short_config_gets() -> None:
     assert parse_config(short) == shipped
 
 
-@pytest.mark.parametrize("name", ["dsc_mtf", "shared_pattern_mtf", "real_eth_btc"])
+@pytest.mark.parametrize("name", shipped_configs())
 def test_resolved_text_gives_the_same_config(name: str, tmp_path: Path) -> None:
     config = load_config(name)
     assert load_config(written(tmp_path, "again.yaml", resolved(config))) == config
@@ -224,7 +224,13 @@ def test_every_key_is_described() -> None:
 
 def test_shipped_configs_introduce_themselves() -> None:
     shipped = shipped_configs()
-    assert set(shipped) == {"dsc_mtf", "real_eth_btc", "shared_pattern_mtf"}
+    assert set(shipped) == {
+        "dsc_mtf",
+        "dsc_single",
+        "hybrid_full",
+        "real_eth_btc",
+        "shared_pattern_mtf",
+    }
     for path in shipped.values():
         head, *lines = path.read_text().splitlines()
         assert head == "# yaml-language-server: $schema=schema.json"

@@ -33,7 +33,7 @@ FILES = {
     "unknown encoder, nothing near": (
         "model: {encoder: {name: zzz}}",
         "unknown encoder 'zzz'",
-        "conv, dsc, linear, shared_pattern",
+        "conv, dsc, gru, linear, mlp",
         "entry point in the group 'mtf.encoders'",
     ),
     "unknown head": ("heads: {actoin: {}}", "heads.actoin", "did you mean action"),
@@ -99,8 +99,8 @@ FILES = {
     "own tag": ("seed: !mine 3", ":6:", "the tag !mine", "remove the tag"),
     "list as key": ("? [1, 2]\n: 3", ":6:", "as key"),
     "deep nesting": ("seed: " + "[" * 60 + "]" * 60, ":6:", "50 levels"),
-    "endless nesting": ("seed: " + "[" * 300_000, "50 levels"),
-    "too large": ("# " + "x" * 1_100_000, "more than 1 MB"),
+    "endless nesting": ("seed: " + "[" * 90_000, "50 levels"),
+    "too large": ("# " + "x" * 1_100_000, "more than 100 kB"),
     "unknown base": ("base: dsc_mft.yaml", ":6: base", "'dsc_mft.yaml'", "mean dsc_mtf"),
     "base is no text": ("base: 3", ":6: base", "found 3"),
     "empty": ("!", "3 mistakes", "my.yaml: data: not given", "add `decisions:`"),
@@ -213,7 +213,7 @@ def test_all_mistakes_come_at_once_with_their_lines(tmp_path: Path) -> None:
 
 
 def test_no_such_file_names_the_shipped_configs() -> None:
-    with pytest.raises(MtfError, match=r"dsc_mtf, real_eth_btc, shared_pattern_mtf") as caught:
+    with pytest.raises(MtfError, match=r"dsc_mtf, .*real_eth_btc, shared_pattern_mtf") as caught:
         load_config("dsc_mft")
     assert "did you mean dsc_mtf?" in str(caught.value)
 

@@ -18,7 +18,9 @@ STACKS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), [*STACKS, ("linear", {}), ("shared_pattern", {})])
+@pytest.mark.parametrize(
+    ("name", "options"), [*STACKS, ("linear", {}), ("mlp", {}), ("shared_pattern", {})]
+)
 def test_slots_that_move_an_output(name: str, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     encoder = registry.load("encoder", name)(5, 16, **options).double().eval()

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tasks import small_task
 
 from mtf.errors import DataError
-from mtf.evaluation.part import evaluate_part_of, predict_part, prior_scores
+from mtf.evaluation.part import (
+    evaluate_part_of,
+    predict_part,
+    predictions_of_part,
+    prior_scores,
+    save_predictions,
+)
 from mtf.learning.splits import Part
 from mtf.learning.task import Task
+from mtf.predictions import Predictions
 
 MINUTE = 60_000
 
@@ -49,8 +57,25 @@ def test_a_part_has_results_and_predictions_of_the_same_decisions(task: Task) ->
     assert "class_prior" in done.results.heads["action"]["action"].baselines
 
 
-def test_a_part_without_labels_is_a_message(task: Task) -> None:
+def test_saved_piece_by_piece_they_are_the_predictions_of_the_part(
+    task: Task, tmp_path: Path
+) -> None:
+    path = tmp_path / "predictions.parquet"
+    expected = predictions_of_part(task, "test")
+    assert save_predictions(task, path, "test") == len(expected) > 200
+    found = Predictions.load(path)
+    assert (found.symbol, found.part) == ("ETHUSDT", "test")
+    np.testing.assert_array_equal(found.times, expected.times)
+    assert list(found.arrays) == list(expected.arrays)
+    for name, array in expected.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array, err_msg=name)
+
+
+def test_a_part_without_labels_is_a_message(task: Task, tmp_path: Path) -> None:
     after = task.parts["test"].end_ms + 86_400_000
     empty = replace(task, parts={"test": Part("test", after, after + 10 * MINUTE)})
     with pytest.raises(DataError, match="none of the 10 decisions of the test part has a label"):
         predict_part(empty, "test")
+    with pytest.raises(DataError, match="none of the 10 decisions of the test part has a label"):
+        save_predictions(empty, tmp_path / "predictions.parquet", "test")
+    assert not list(tmp_path.iterdir())

@@ -26,15 +26,29 @@ def test_the_newest_two_of_a_kind_stay(tmp_path: Path) -> None:
     for step in (1, 2, 3):
         write_checkpoint(tmp_path, "last", step, TENSORS, {})
     write_checkpoint(tmp_path, "best", 1, TENSORS, {})
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["best-00000001", "last-00000002", "last-00000003"]
+    assert names(tmp_path) == ["best-00000001", "last-00000002", "last-00000003"]
 
 
-def test_writing_a_step_again_replaces_it(tmp_path: Path) -> None:
+def test_writing_a_step_again_overwrites_nothing(tmp_path: Path) -> None:
+    # A kill between moving the old one away and the new one in would leave none at all.
     write_checkpoint(tmp_path, "last", 1, TENSORS, {"epoch": 0})
     write_checkpoint(tmp_path, "last", 1, TENSORS, {"epoch": 9})
     assert read_newest(tmp_path, "last").state == {"epoch": 9}
-    assert [path.name for path in tmp_path.iterdir()] == ["last-00000001"]
+    assert names(tmp_path) == ["last-00000001", "last-00000001-2"]
+    write_checkpoint(tmp_path, "last", 2, TENSORS, {})
+    assert names(tmp_path) == ["last-00000001-2", "last-00000002"]
+
+
+def test_a_run_that_fell_back_keeps_the_one_it_fell_back_to(tmp_path: Path) -> None:
+    # Step 9 was damaged, and the run went on from step 6: at step 8 it has nothing of step 9.
+    for step in (6, 9, 8):
+        write_checkpoint(tmp_path, "last", step, TENSORS, {})
+    assert names(tmp_path) == ["last-00000006", "last-00000008"]
+
+
+def names(folder: Path) -> list[str]:
+    """What lies in a folder."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -87,9 +101,8 @@ def test_a_manifest_can_not_point_outside(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"{}")
     folder = tmp_path / "last-00000001"
     folder.mkdir()
-    body = json.dumps(
-        {"schema": 1, "files": {"../secret": hashlib.sha256(b"{}").hexdigest()}}, sort_keys=True
-    )
+    files = {"../secret": hashlib.sha256(b"{}").hexdigest()}
+    body = json.dumps({"schema": 2, "name": folder.name, "files": files}, sort_keys=True)
     digest = hashlib.sha256(body.encode()).hexdigest()
     (folder / "manifest.json").write_text(
         json.dumps({"sha256": digest, "body": body}, sort_keys=True)
@@ -106,7 +119,7 @@ def test_a_refusing_disk_leaves_nothing_half_written(
     def full(source: object, target: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.replace", full)
+    monkeypatch.setattr("os.rename", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         write_checkpoint(tmp_path, "last", 2, TENSORS, {})
     assert [path.name for path in tmp_path.iterdir()] == ["last-00000001"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from tasks import Silent, small_task
 
-from mtf.errors import DataError
+from mtf.errors import CheckpointError, DataError
 from mtf.learning.checkpoint import read_newest
 from mtf.learning.fit import Fitting
 from mtf.learning.optimise import named_tensors
@@ -64,6 +67,45 @@ def test_a_run_stopped_anywhere_goes_on_bit_for_bit(tmp_path: Path, stop_after: 
     assert whole.state.history == second.state.history
     best = [read_newest(tmp_path / name, "best").tensors["weights"] for name in ("whole", "cut")]
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def scaling(folder: Path) -> Fitting:
+    """A loop that scales its gradients as 16-mixed does on a GPU: doubled every three steps."""
+    scaler = torch.amp.GradScaler(device="cpu", init_scale=16.0, growth_interval=3)
+    precision = MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+    task = replace(small_task(), fabric=Fabric(accelerator="cpu", plugins=[precision]))
+    return task.fitting(Silent(), Silent(), folder)
+
+
+def test_the_scale_of_gradients_is_gone_on_with(tmp_path: Path) -> None:
+    whole = scaling(tmp_path / "whole")
+    whole.run()
+    assert whole.fabric.strategy.precision.state_dict()["scale"] == 64.0  # 8 steps: doubled twice
+    cut = scaling(tmp_path / "cut")
+    for _ in range(4):
+        cut._step()
+    cut.save("last")
+    resumed = scaling(tmp_path / "cut")
+    resumed.restore(read_newest(tmp_path / "cut", "last"))
+    saved = resumed.fabric.strategy.precision.state_dict()
+    assert (saved["scale"], saved["_growth_tracker"]) == (32.0, 1)
+    resumed.run()
+    assert same(whole, resumed)
+    assert resumed.fabric.strategy.precision.state_dict()["scale"] == 64.0
+
+
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path: Path) -> None:
+    scaling(tmp_path).save("last")
+    with pytest.raises(CheckpointError, match=r"not that of this fabric\.precision"):
+        fitting().restore(read_newest(tmp_path, "last"))
+
+
+def test_what_was_logged_before_a_checkpoint_is_written_out_with_it(tmp_path: Path) -> None:
+    run = fitting(tmp_path, training={"epochs": 1})
+    flushed: list[int] = []
+    run.log.flush = lambda: flushed.append(run.state.step)  # type: ignore[method-assign]
+    run.run()
+    assert flushed == [3, 4, 4]  # every third step; best and last after the epoch
 
 
 def test_two_accumulated_batches_are_one_large_batch() -> None:

@@ -53,6 +53,53 @@ def test_there_is_no_exit_before_the_entry() -> None:
     assert np.isnan(future(2, reach=1).exit(MINUTE)[0])
 
 
+def test_the_extremes_are_those_from_entry_to_exit() -> None:
+    highest, lowest = future(0, 1, 3, 4).extremes(2 * MINUTE)
+    assert highest.tolist() == [13, 13, 16, 17]  # 1 min + 2: the 00:02 is missing
+    assert lowest.tolist() == [9, 10, 13, 14]
+    later = future(3).extremes(2 * MINUTE, order_latency_ms=1)
+    assert [value.tolist() for value in later] == [[16], [14]], "from the open at 00:04"
+    for nothing in (future(2, reach=1).extremes(MINUTE), future(6).extremes(2 * MINUTE)):
+        assert np.isnan(nothing).all()
+
+
+def test_extremes_beyond_the_reach_are_refused() -> None:
+    with pytest.raises(LookaheadError, match="extremes up to 180000 ms ahead"):
+        future(0).extremes(3 * MINUTE)
+
+
+def test_the_path_is_asked_for_within_the_reach_only() -> None:
+    """What paths and lines say is told in tests/heads; here: how far they may look."""
+    wide, ahead = np.array([0.1]), future(0)
+    with pytest.raises(LookaheadError, match="barriers up to 180000 ms ahead"):
+        ahead.first_touched(wide, wide, 3 * MINUTE)
+    with pytest.raises(LookaheadError, match="volatility up to 180000 ms ahead"):
+        ahead.realised_volatility(3 * MINUTE)
+    with pytest.raises(LookaheadError, match="3 candles of 1m, which closes 180000 ms after t"):
+        ahead.line(3, "1m")
+    with pytest.raises(LookaheadError, match="pivots up to 180000 ms ahead"):
+        ahead.pivot((1,), 3 * MINUTE)
+    with pytest.raises(LookaheadError, match="candles up to 180000 ms ahead"):
+        ahead.share(3 * MINUTE)
+
+
+def test_the_share_of_candles_that_are_there() -> None:
+    assert future(0, 1, 2, 5, 6).share(2 * MINUTE).tolist() == [1.0, 0.5, 0.5, 0.5, 0.0]
+
+
+def test_barriers_are_counted_from_the_entry() -> None:
+    """From 10: 12 is touched at 00:00 already (a log return of 0.18), 9 is one of -0.11."""
+    ahead = future(0, 1, 2, 6)
+    for take_profit, stop_loss, wanted in (
+        (0.15, 0.2, [0, 0, 2, 2]),
+        (0.15, 0.1, [2, 0, 2, 2]),  # 9 in the same minute stops it; from 11 down to 10 is -0.095
+        (0.1, 0.3, [2, 0, 2, 2]),  # both trades take profit at 00:00
+        (0.3, 0.3, [2, 2, 2, 2]),
+    ):
+        barriers = np.full(4, take_profit), np.full(4, stop_loss)
+        assert ahead.first_touched(*barriers, 2 * MINUTE).tolist() == wanted
+
+
 def test_after_the_last_candle_there_is_nothing() -> None:
     assert np.isnan(future(6).entry()[0])
     assert np.isnan(future(6).exit(2 * MINUTE)[0])

@@ -52,7 +52,7 @@ def test_sound_candles_have_nothing_to_report() -> None:
     assert report.findings() == []
     assert report.lines() == [
         "ETHUSDT 1m: 500 candles, 2022-01-01 00:00 to 2022-01-01 08:19",
-        "  nothing to report",
+        "  diagnosis: nothing to report",
     ]
 
 
@@ -71,13 +71,15 @@ def test_gaps_are_told_with_count_share_dates_and_hours() -> None:
 def test_one_candle_lost_a_page_is_recognised() -> None:
     keep = np.arange(5_000) % 501 != 500
     text = only(candles(walk(5_000), keep).report.findings(), "gap_pattern").text
-    assert text.startswith("one candle is missing every 500 rows: looks like a download")
+    assert text.startswith("one candle is missing after every 500 rows: looks like a download")
 
 
 def test_pages_that_do_not_meet_are_recognised() -> None:
     keep = np.arange(5_000) % 1_000 < 200
     text = only(candles(walk(5_000), keep).report.findings(), "gap_pattern").text
-    assert text.startswith("200 of every 1000 slots are there")
+    assert text.startswith(
+        "80.0 % of candles are missing at regular distance, 200 kept of every 1,000: looks like"
+    )
 
 
 def test_gaps_at_random_are_no_pattern() -> None:
@@ -134,7 +136,21 @@ def test_another_price_level_is_told_by_its_factor() -> None:
     rows = walk(300)
     rows[:, :4] *= 10
     found = compare(candles(rows), candles(walk(300)), "other").findings()
-    assert found[0].text == "price level differs by factor 10 from other (median of 300 candles)"
+    assert found[0].text == (
+        "price level differs by factor 10 from other (median of 300 candles): "
+        "looks like another asset, unit or currency, or made-up prices"
+    )
+
+
+def test_a_price_three_times_the_other_close_is_told_among_sound_ones() -> None:
+    rows = walk(300)
+    rows[100, LOW] /= 4
+    found = compare(candles(rows), candles(walk(300)), "other").findings()
+    assert kinds(found) == ["far", "differs"]
+    assert found[0].text.startswith(
+        "1 candle has a price more than 3 times away from the close in other (worst: "
+    )
+    assert "at 2022-01-01 01:40 against" in found[0].text
 
 
 def test_without_a_common_candle_the_level_still_tells() -> None:

@@ -13,6 +13,7 @@ from mtf.testing import (
     check_feature_set,
     check_fusion,
     check_head,
+    check_loss,
 )
 
 
@@ -34,6 +35,11 @@ def test_head(name: str) -> None:
 @pytest.mark.parametrize("name", registry.names("feature"))
 def test_feature_set(name: str) -> None:
     check_feature_set(registry.load("feature", name))
+
+
+@pytest.mark.parametrize("name", registry.names("loss"))
+def test_loss(name: str) -> None:
+    check_loss(registry.load("loss", name))
 
 
 def test_data_source() -> None:

@@ -18,7 +18,7 @@ def forming_candles(ohlcv, valid, available_at, times, first, last):
     Args:
         ohlcv: fine candles, ``[slot, 5]``.
         valid: whether the slot has a candle.
-        available_at: when each may be known (ms).
+        available_at: when each may be known (ms); empty = by the timetable, as ``last`` is.
         times: decision times (ms).
         first: first fine row of the coarse slot that holds each time.
         last: last fine row closed by then; below ``first`` = none.
@@ -41,7 +41,7 @@ def forming_candles(ohlcv, valid, available_at, times, first, last):
         for row in range(next_row, end + 1):
             if not valid[row]:
                 continue
-            if available_at[row] > times[k]:
+            if len(available_at) > 0 and available_at[row] > times[k]:
                 late = True
                 continue
             if not seen:
