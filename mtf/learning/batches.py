@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 
-from mtf.learning.kernels import gather_blocks
+from mtf.learning.kernels import cover, gather_blocks
 from mtf.learning.targets import Labels, labels_of
 from mtf.market.asof import NEVER_MS, Known, window
 from mtf.market.forming import forming, forming_channels
@@ -145,7 +145,7 @@ def lay_out(last_slot: Int64[np.ndarray, "group member"], need: int, once: bool)
     wanted, of_decision = np.unique(last_slot, return_inverse=True)
     widest = max(MAX_BLOCK_SLOTS - need, 0) if once else 0
     width = min(int(np.ptp(last_slot, axis=1).max()), widest)
-    tried = [_cover(wanted, 0), _cover(wanted, width)]
+    tried = [_cover(wanted, one) for one in {0, width}]
     while width < min(widest, int(wanted[-1] - wanted[0])):
         width = min(max(2 * width, 1), widest)
         tried.append(_cover(wanted, width))
@@ -159,11 +159,8 @@ def _cover(
     wanted: Int64[np.ndarray, " slot"], width: int
 ) -> tuple[Int64[np.ndarray, " block"], Int64[np.ndarray, " block"]]:
     """First and last slot of the fewest intervals, each up to ``width`` + 1, that cover slots."""
-    after = np.searchsorted(wanted, wanted + width, side="right")
-    begins = [0]
-    while after[begins[-1]] < len(wanted):
-        begins.append(int(after[begins[-1]]))
-    return wanted[begins], wanted[after[begins] - 1]
+    first, last = cover(wanted, width)
+    return wanted[first], wanted[last]
 
 
 def _extent(first: Int64[np.ndarray, " block"], end: Int64[np.ndarray, " block"]) -> int:

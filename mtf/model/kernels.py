@@ -40,25 +40,37 @@ def span_means(encoded, valid, order, offsets, start, stop, count, out):
 
 @numba.njit(cache=True)
 def span_means_backward(grad, valid, order, offsets, start, stop, count, out):
-    """Gradient of ``span_means`` by ``encoded`` into ``out``: one running sum of what changes."""
+    """Gradient of ``span_means`` by ``encoded`` into ``out``: one running sum of what changes.
+
+    Where no span lies the sum is 0, not what rounding leaves of it: no gradient, however small, may
+    reach a slot that a decision does not see.
+    """
     blocks, time, dim = out.shape
     change = np.empty((time + 1, dim))
+    opened = np.empty(time + 1, np.int64)
     total = np.empty(dim)
     for block in range(blocks):
         change[:] = 0.0
+        opened[:] = 0
         total[:] = 0.0
+        spans = 0
         for decision in order[offsets[block] : offsets[block + 1]]:
             for token in range(start.shape[1]):
                 share = 1.0 / max(count[decision, token], 1)
                 low, high = change[start[decision, token]], change[stop[decision, token]]
                 row = grad[decision, token]
+                if not row.any():
+                    continue
+                opened[start[decision, token]] += 1
+                opened[stop[decision, token]] -= 1
                 for i in range(dim):
                     low[i] += row[i] * share
                     high[i] -= row[i] * share
         for slot in range(time):
             row, step = out[block, slot], change[slot]
+            spans += opened[slot]
             for i in range(dim):
-                total[i] += step[i]
+                total[i] = total[i] + step[i] if spans else 0.0
             if valid[block, slot]:
                 for i in range(dim):
                     row[i] = total[i]

@@ -168,7 +168,19 @@ def span_means_backward_by_torch(
     change.index_put_((row, start), share, accumulate=True)
     change.index_put_((row, stop), -share, accumulate=True)
     per_slot = running_sum(change[:, :-1])[:, 1:]
-    return torch.where(valid.unsqueeze(-1), per_slot, 0.0).to(grad.dtype)
+    seen = valid & _covered(grad.ne(0).any(-1), block, start, stop, valid.shape)
+    return torch.where(seen.unsqueeze(-1), per_slot, 0.0).to(grad.dtype)
+
+
+def _covered(
+    chosen: Tensor, block: Tensor, start: Tensor, stop: Tensor, shape: torch.Size
+) -> Tensor:
+    """Slots that lie in a chosen span: elsewhere rounding would leave a trace of a gradient."""
+    opened = start.new_zeros(shape[0], shape[1] + 1)
+    row, amount = block.unsqueeze(1).expand_as(start), chosen.to(start.dtype)
+    opened.index_put_((row, start), amount, accumulate=True)
+    opened.index_put_((row, stop), -amount, accumulate=True)
+    return opened.cumsum(1)[:, :-1] > 0
 
 
 CHUNK = 16

@@ -102,7 +102,7 @@ def test_no_block_is_longer_than_allowed_and_each_holds_what_its_decisions_need(
 
 
 def test_slots_outside_the_history_are_invalid_zeros() -> None:
-    features = np.arange(6, dtype=np.float32).reshape(3, 2) + 1
+    features = np.array([[1, 2], [0, 0], [5, 6]], np.float32)
     values, valid = gather_blocks(features, np.array([True, False, True]), np.array([-2, 1, 9]), 4)
     assert valid.tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
     assert values[0].tolist() == [[0, 0], [0, 0], [1, 2], [0, 0]]

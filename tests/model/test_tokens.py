@@ -85,6 +85,25 @@ def test_the_gradient_is_that_of_the_means(kernel: bool, monkeypatch: pytest.Mon
     assert torch.autograd.gradcheck(lambda x: pool(x, valid, block, last, spans)[0], (encoded,))
 
 
+@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_no_trace_of_a_gradient_lies_outside_of_what_a_decision_sees(
+    seed: int, kernel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even what rounding leaves of a sum that should be 0."""
+    monkeypatch.setattr(module, "kernels_apply", lambda x: kernel)
+    torch.manual_seed(seed)
+    encoded = torch.randn(1, 90, 4, requires_grad=True)
+    valid, spans = torch.rand(1, 90) > 0.2, torch.tensor(token_spans("log", 60))
+    block, last = torch.zeros(3, dtype=torch.int64), torch.tensor([65, 70, 89])
+    tokens, _ = pool(encoded, valid, block, last, spans)
+    (tokens[1] * torch.randn_like(tokens[1])).sum().backward()  # the second decision alone
+    assert encoded.grad is not None
+    assert not encoded.grad[0, 71:].any()
+    assert not encoded.grad[0, :11].any()
+    assert encoded.grad[0, 11:71][valid[0, 11:71]].all()
+
+
 def test_the_kernel_is_the_torch_code(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     valid, spans = torch.rand(3, 700) > 0.3, torch.tensor(token_spans("log", 600))
