@@ -64,7 +64,8 @@ def run(
         {"config": config, "overrides": overrides or [], "threads": threads, "repeats": repeats},
         [
             f"outputs of all variants agree to {agreed:.1e}",
-            "saved = written to parquet piece by piece; kept = all outputs and labels in memory",
+            "saved = written to parquet piece by piece; kept = all outputs and labels in memory; "
+            "the decisions' times alone are 8 bytes each",
             "memory: the most that the process held from the first decision to the last, above "
             "what it held before the first; ratio to the sweep of the fewest decisions",
         ],

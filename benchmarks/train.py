@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -130,7 +131,9 @@ def run(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     sampling: Annotated[
         list[str] | None,
-        typer.Option(metavar="GROUPSxDECISIONS", help="Beside that of the config; repeatable."),
+        typer.Option(
+            metavar="GROUPSxDECISIONS[xSTRIDE]", help="Beside that of the config; repeatable."
+        ),
     ] = None,
     windows: Annotated[
         int, typer.Option(min=1, help="Independent decisions a batch of windows.")
@@ -146,7 +149,7 @@ def run(
     given = [*(overrides or []), f"fabric.threads={threads}", "fabric.accelerator=cpu"]
     task = prepare(load_config(config, given))
     agreed = check_equal(task)
-    variants = all_variants(task, sampling or ["8x32", "4x64", "16x64"], windows)
+    variants = all_variants(task, sampling or ["8x32", "8x32x32", "4x64"], windows)
     seconds = rounds({one.name: one.work() for one in variants}, repeats)
     speeds = rates({one.name: one.samples * one.steps for one in variants}, seconds)
     return Measured(
@@ -161,15 +164,16 @@ def run(
 
 def all_variants(task: Task, samplings: list[str], windows: int) -> list[Variant]:
     """Windows in two ways, then encode once as the config samples and as asked for."""
-    alone = resampled(by_windows(task), windows, 1)
-    as_is = task.sampler
+    as_is, stride = task.sampler, task.config.training.sampling.stride
+    alone = resampled(by_windows(task), (windows, 1, stride))
     variants = [Variant(CONV, with_model(alone, channel_first(task.model)), 1)]
     variants.append(Variant(WINDOWS, with_model(alone, deepcopy(task.model)), 1))
-    shapes = [(as_is.groups, as_is.decisions), *map(groups_and_decisions, samplings)]
-    for groups, decisions in dict.fromkeys(shapes):
-        once = with_model(resampled(task, groups, decisions), deepcopy(task.model))
-        name = f"once, {groups} × {decisions} × {task.config.training.sampling.stride}"
-        variants.append(Variant(name, once, max(1, 2 * windows // (groups * decisions))))
+    shapes = [(as_is.groups, as_is.decisions, stride)]
+    shapes += [shape_of(text, stride) for text in samplings]
+    for shape in dict.fromkeys(shapes):
+        once = with_model(resampled(task, shape), deepcopy(task.model))
+        steps = max(1, 2 * windows // (shape[0] * shape[1]))
+        variants.append(Variant("once, " + " × ".join(map(str, shape)), once, steps))
     return variants
 
 
@@ -184,16 +188,18 @@ def bounds(variants: list[Variant], speeds: dict[str, list[float]]) -> dict[str,
     return found
 
 
-def groups_and_decisions(text: str) -> tuple[int, int]:
-    """``8x32`` as numbers.
+def shape_of(text: str, stride: int) -> tuple[int, int, int]:
+    """``8x32`` or ``8x32x4`` as groups, decisions and stride.
 
     Raises:
         BadParameter: not of that form.
     """
-    groups, _, decisions = text.partition("x")
-    if not (groups.isdecimal() and decisions.isdecimal() and int(groups) and int(decisions)):
-        raise typer.BadParameter(f"found {text!r}, expected groups × decisions, such as 8x32")
-    return int(groups), int(decisions)
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)(?:x([1-9]\d*))?", text)
+    if found is None:
+        raise typer.BadParameter(
+            f"found {text!r}, expected groups × decisions, such as 8x32, or with a stride, 8x32x4"
+        )
+    return int(found[1]), int(found[2]), int(found[3] or stride)
 
 
 def by_windows(task: Task) -> Task:
@@ -202,12 +208,13 @@ def by_windows(task: Task) -> Task:
     return replace(task, builder=replace(task.builder, once=once))
 
 
-def resampled(task: Task, groups: int, decisions: int) -> Task:
-    """The task with other groups; the stride stays."""
-    stride = task.config.training.sampling.stride
+def resampled(task: Task, shape: tuple[int, int, int]) -> Task:
+    """The task with other groups, decisions and stride."""
+    groups, decisions, stride = shape
     starts = group_starts(task.world, task.parts["train"], decisions, stride)
-    sampler = replace(task.sampler, groups=groups, decisions=decisions, starts=starts)
-    return replace(task, sampler=sampler)
+    stride_ms = stride * task.world.clock.duration_ms
+    sampler = replace(task.sampler, groups=groups, decisions=decisions, stride_ms=stride_ms)
+    return replace(task, sampler=replace(sampler, starts=starts))
 
 
 def with_model(task: Task, model: HybridModel) -> Task:

@@ -109,6 +109,16 @@ class Run:
 
         return predictions_of_part(self.task(), part)
 
+    def save_predictions(self, path: str | Path, part: str = "test") -> int:
+        """Write what ``predict`` returns to a parquet file, in bounded memory; how many there are.
+
+        Raises:
+            OSError: the disk refuses; an old file stays as it was.
+        """
+        from mtf.evaluation.part import save_predictions
+
+        return save_predictions(self.task(), Path(path), part)
+
     def evaluate(self, part: str = "test") -> Results:
         """Metrics of a part beside the baselines, with intervals."""
         from mtf.evaluation.part import evaluate_part_of

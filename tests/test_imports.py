@@ -30,7 +30,16 @@ FOLDERS = {
 }
 # mtf itself is lazy; the seam between model and money stands beside the layers, above market.
 LEVEL_OF = {"mtf": 0, "mtf.predictions": 1}
-LIGHT = ("mtf", "mtf.errors", "mtf.cli", "mtf.completion", "mtf.list", "mtf.describe", "mtf.init")
+LIGHT = (
+    "mtf",
+    "mtf.errors",
+    "mtf.bench",
+    "mtf.cli",
+    "mtf.completion",
+    "mtf.list",
+    "mtf.describe",
+    "mtf.init",
+)
 LIGHT_FOLDERS = ("mtf.config",)
 
 

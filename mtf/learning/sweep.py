@@ -20,7 +20,7 @@ from mtf.market.labels import Label
 from mtf.model.batch import Batch
 from mtf.model.hybrid import HybridModel
 
-ONCE_DECISIONS, WINDOW_DECISIONS = 512, 64
+ONCE_DECISIONS, WINDOW_DECISIONS = 1_024, 64
 """Decisions a batch: enough to share candles; fewer where every decision brings its own window."""
 
 Outputs = dict[str, dict[str, np.ndarray]]

@@ -21,6 +21,7 @@ from mtf.evaluation.part import (
 from mtf.learning.splits import Part
 from mtf.learning.task import Task
 from mtf.predictions import Predictions
+from mtf.run import Run
 
 MINUTE = 60_000
 
@@ -55,6 +56,14 @@ def test_a_part_has_results_and_predictions_of_the_same_decisions(task: Task) ->
     n = done.results.heads["action"]["action"].metrics["log_loss"].n
     assert n == int(np.isfinite(frame["action.label_class"]).sum())
     assert "class_prior" in done.results.heads["action"]["action"].baselines
+
+
+def test_a_run_saves_them_too(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Run, "task", lambda run: task)
+    path = tmp_path / "validation.parquet"
+    count = Run(tmp_path, task.config).save_predictions(path, "validation")
+    assert Predictions.load(path).part == "validation"
+    assert len(Predictions.load(path)) == count > 0
 
 
 def test_saved_piece_by_piece_they_are_the_predictions_of_the_part(
