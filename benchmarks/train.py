@@ -149,7 +149,7 @@ def run(
     given = [*(overrides or []), f"fabric.threads={threads}", "fabric.accelerator=cpu"]
     task = prepare(load_config(config, given))
     agreed = check_equal(task)
-    variants = all_variants(task, sampling or ["8x32", "8x32x32", "4x64"], windows)
+    variants = all_variants(task, sampling or ["8x32", "4x64"], windows)
     seconds = rounds({one.name: one.work() for one in variants}, repeats)
     speeds = rates({one.name: one.samples * one.steps for one in variants}, seconds)
     return Measured(
