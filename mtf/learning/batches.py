@@ -145,7 +145,7 @@ def lay_out(last_slot: Int64[np.ndarray, "group member"], need: int, once: bool)
     wanted, of_decision = np.unique(last_slot, return_inverse=True)
     widest = max(MAX_BLOCK_SLOTS - need, 0) if once else 0
     width = min(int(np.ptp(last_slot, axis=1).max()), widest)
-    tried = [_cover(wanted, one) for one in {0, width}]
+    tried = [_cover(wanted, one) for one in dict.fromkeys((0, width))]
     while width < min(widest, int(wanted[-1] - wanted[0])):
         width = min(max(2 * width, 1), widest)
         tried.append(_cover(wanted, width))

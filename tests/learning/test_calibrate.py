@@ -21,9 +21,7 @@ HEADS = {"action": {"horizon": 5}, "confidence": {}}
 def test_only_the_calibration_part_is_looked_at_and_only_the_asking_head_changes() -> None:
     task = small_task(heads=HEADS)
     before = {name: value.clone() for name, value in named_tensors(task.model).items()}
-    blind = dataclasses.replace(
-        task, parts={"calibration": task.parts["calibration"]}, builder=task.builder
-    )
+    blind = dataclasses.replace(task, parts={"calibration": task.parts["calibration"]})
     assert calibrate(blind)
     changed = [
         name
