@@ -64,11 +64,23 @@ def learned(*shape: int) -> nn.Parameter:
     return nn.Parameter(0.02 * torch.randn(*shape))
 
 
+def with_summary(
+    summary: Tensor, tokens: Tensor, mask: Tensor
+) -> tuple[Float[Tensor, "batch token dim"], Bool[Tensor, "batch token"]]:
+    """Tokens behind a learned one, which is there for every decision, and where they are."""
+    first = summary.expand(len(tokens), 1, -1)
+    return torch.cat([first, selected(tokens, mask)], dim=1), F.pad(mask, (1, 0), value=True)
+
+
 class Attention(Fusion):
     """Transformer layers over the tokens of all streams; a learned token reads out the state.
 
+    In the last layer only what is handed on asks, the state and each stream's mean, and every token
+    answers: the others' answers would be averaged away. That spares most of a layer's work and
+    learned no worse (docs/experiments.md).
+
     Args:
-        num_layers: transformer layers.
+        num_layers: transformer layers, the last one included.
         num_heads: attention heads; must divide embed_dim.
         feedforward_dim: width of the feed-forward.
         dropout: on what each layer adds.
@@ -88,33 +100,36 @@ class Attention(Fusion):
         shortcut: bool = False,
     ) -> None:
         super().__init__()
+        if num_layers < 1:
+            raise ConfigError(f"found num_layers {num_layers}", "at least 1")
         self.summary = learned(embed_dim)
         self.layers = nn.ModuleList(
             TransformerLayer(embed_dim, num_heads, feedforward_dim, dropout)
-            for _ in range(num_layers)
+            for _ in range(num_layers - 1)
         )
-        self.norm = nn.LayerNorm(embed_dim)
         self.stream_mean = StreamMean(token_stream)
+        self.read = AttentionBlock(embed_dim, num_heads, dropout, cross=True)
+        self.widen = FeedForward(embed_dim, feedforward_dim, dropout)
+        self.norm = nn.LayerNorm(embed_dim)
         self.shortcut = nn.Linear(len(token_stream) * embed_dim, embed_dim) if shortcut else None
 
     def forward(
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
     ) -> Fused:
         """Fuse."""
-        summary = self.summary.expand(len(tokens), 1, -1)
-        x = torch.cat([summary, selected(tokens, mask)], dim=1)
-        keys = F.pad(mask, (1, 0), value=True)
+        x, keys = with_summary(self.summary, tokens, mask)
         for layer in self.layers:
             x = layer(x, keys)
-        x = self.norm(x)
+        asking = torch.cat([x[:, :1], self.stream_mean(x[:, 1:], mask)], dim=1)
+        x = self.norm(self.widen(self.read(asking, keys, x)))
         state = x[:, 0]
         if self.shortcut is not None:
             state = state + self.shortcut(selected(tokens, mask).flatten(1))
-        return Fused(state, self.stream_mean(x[:, 1:], mask))
+        return Fused(state, x[:, 1:])
 
 
-class Full(Attention):
-    """The layers of ``attention``, meant for tokens ``all``: every slot attends to every other.
+class Full(Fusion):
+    """Transformer layers in which every token attends to every other; meant for tokens ``all``.
 
     The cost grows with the square of the slots: five streams of 600 slots are 3,000 tokens and
     2.6 G multiply-adds a decision at 64 channels. Take short lookbacks, or ``attention`` with
@@ -137,14 +152,24 @@ class Full(Attention):
         feedforward_dim: int = 256,
         dropout: float = 0.1,
     ) -> None:
-        super().__init__(
-            embed_dim,
-            token_stream,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            feedforward_dim=feedforward_dim,
-            dropout=dropout,
+        super().__init__()
+        self.summary = learned(embed_dim)
+        self.layers = nn.ModuleList(
+            TransformerLayer(embed_dim, num_heads, feedforward_dim, dropout)
+            for _ in range(num_layers)
         )
+        self.norm = nn.LayerNorm(embed_dim)
+        self.stream_mean = StreamMean(token_stream)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
+    ) -> Fused:
+        """Fuse."""
+        x, keys = with_summary(self.summary, tokens, mask)
+        for layer in self.layers:
+            x = layer(x, keys)
+        x = self.norm(x)
+        return Fused(x[:, 0], self.stream_mean(x[:, 1:], mask))
 
 
 class Latent(Fusion):

@@ -7,10 +7,10 @@ see never reach an encoder, whatever stands in them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mtf.market.finding import counted
@@ -21,6 +21,19 @@ from mtf.model.forming import FormingToken
 from mtf.model.layers import cache_pieces
 from mtf.model.tokens import Spans, drop_tokens, pool
 from mtf.plugins.contracts import Encoder, Fusion, Head
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The blocks of one stream, encoded.
+
+    Attributes:
+        values: one vector a slot.
+        seen: slots that are valid and that some decision can see; other vectors mean nothing.
+    """
+
+    values: Float[Tensor, "block time dim"]
+    seen: Bool[Tensor, "block time"]
 
 
 class HybridModel(nn.Module):
@@ -65,9 +78,32 @@ class HybridModel(nn.Module):
         Args:
             batch: with every stream of the model; one that is missing is ``present == False``.
         """
-        parts = [self._tokens(i, batch.streams[s.name]) for i, s in enumerate(self.streams)]
+        return self.answer(*self.tokens(batch, self.encode(batch)))
+
+    def encode(self, batch: Batch) -> list[Encoded]:
+        """Encode the blocks of every stream, in the order of the streams."""
+        return [self._encode(i, batch.streams[s.name]) for i, s in enumerate(self.streams)]
+
+    def tokens(
+        self, batch: Batch, encoded: Sequence[Encoded]
+    ) -> tuple[Float[Tensor, "decision token dim"], Bool[Tensor, "decision token"]]:
+        """Gather the tokens of every decision from what was encoded, and where they are.
+
+        Args:
+            batch: the one that was encoded, or one that sees less of the same blocks.
+            encoded: what ``encode`` returned.
+        """
+        parts = [
+            self._tokens(i, batch.streams[spec.name], encoded[i])
+            for i, spec in enumerate(self.streams)
+        ]
         tokens = torch.cat([tokens for tokens, _ in parts], dim=1)
-        mask = torch.cat([mask for _, mask in parts], dim=1)
+        return tokens, torch.cat([mask for _, mask in parts], dim=1)
+
+    def answer(
+        self, tokens: Float[Tensor, "decision token dim"], mask: Bool[Tensor, "decision token"]
+    ) -> dict[str, dict[str, Tensor]]:
+        """Fuse the tokens and ask every head."""
         if self.training:
             return self._answer(tokens, mask)
         pieces = (cache_pieces(part, tokens.shape[-1]) for part in (tokens, mask))
@@ -82,13 +118,16 @@ class HybridModel(nn.Module):
             answer[name] = head(replace(fused, said=said))
         return {name: answer[name] for name in self.heads}
 
-    def _tokens(self, index: int, stream: StreamBatch) -> tuple[Tensor, Tensor]:
-        """Encode the blocks of a stream and gather the tokens of every decision."""
+    def _encode(self, index: int, stream: StreamBatch) -> Encoded:
+        """Encode the blocks of a stream."""
         seen = stream.valid & used_slots(stream, self.required_slots(self.streams[index].name))
         x = torch.where(seen.unsqueeze(-1), stream.values, 0.0)
-        encoded = self.encoders[index](x, seen)
+        return Encoded(self.encoders[index](x, seen), seen)
+
+    def _tokens(self, index: int, stream: StreamBatch, encoded: Encoded) -> tuple[Tensor, Tensor]:
+        """The tokens of every decision of a stream."""
         spans = getattr(self, f"spans_{index}")
-        tokens, mask = pool(encoded, seen, stream.block, stream.last, spans)
+        tokens, mask = pool(encoded.values, encoded.seen, stream.block, stream.last, spans)
         if self.training and self.token_dropout > 0:
             mask = drop_tokens(mask, self.token_dropout)
         about = stream.present, stream.log_sigma, stream.age
@@ -170,4 +209,4 @@ def used_slots(stream: StreamBatch, required: int) -> Bool[Tensor, "block time"]
     return change.cumsum(1)[:, :time] > 0
 
 
-__all__ = ["HybridModel", "used_slots"]
+__all__ = ["Encoded", "HybridModel", "used_slots"]

@@ -12,7 +12,7 @@ from mtf.encoders.gru import GRU
 from mtf.encoders.mlp import MLP
 from mtf.model.arithmetic import multiply_adds
 from mtf.model.attention import AttentionBlock
-from mtf.model.fusion import Attention, StreamMean
+from mtf.model.fusion import Attention, Full, StreamMean
 from mtf.plugins.contracts import Encoder
 
 DIM, SLOTS, BLOCKS, LAYERS = 64, 50, 3, 4
@@ -36,15 +36,19 @@ def test_encoders(kind: type[Encoder], device: str) -> None:
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_attention_counts_scores_and_sums(device: str) -> None:
-    tokens = 30
+@pytest.mark.parametrize("kind", [Attention, Full])
+def test_attention_counts_scores_and_sums(kind: type[Attention | Full], device: str) -> None:
+    tokens, streams = 30, 2
     with torch.device(device):
-        fusion = Attention(DIM, (0,) * 10 + (1,) * 20, num_layers=2, feedforward_dim=256).eval()
+        fusion = kind(DIM, (0,) * 10 + (1,) * 20, num_layers=2, feedforward_dim=256).eval()
         mask = torch.ones(1, tokens, dtype=torch.bool)
         found = multiply_adds(fusion, torch.zeros(1, tokens, DIM), mask)
     read = tokens + 1  # the token that reads out
     layer = read * (4 * DIM * DIM + 2 * DIM * 256) + 2 * read * read * DIM
-    assert found == 2 * layer + 2 * tokens * DIM
+    asking = 1 + streams
+    last = asking * (2 * DIM * DIM + 2 * DIM * 256) + read * 2 * DIM * DIM + 2 * asking * read * DIM
+    mean = streams * tokens * DIM
+    assert found == layer + (last if kind is Attention else layer) + mean
 
 
 def test_cross_attention_reads_more_than_it_asks() -> None:

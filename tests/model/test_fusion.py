@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from mtf.errors import ConfigError
 from mtf.model.fusion import Attention, Concat, Full, Latent, Mean, StreamLast, StreamMean
@@ -25,6 +26,26 @@ def test_heads_must_divide_the_dimension(fusion: type[Attention | Latent | TwoSt
 def test_latents_are_at_least_one() -> None:
     with pytest.raises(ConfigError, match="num_latents"):
         Latent(8, (0, 1), num_latents=0)
+
+
+@pytest.mark.parametrize("num_layers", [0, -1])
+def test_attention_has_a_layer(num_layers: int) -> None:
+    with pytest.raises(ConfigError, match=f"found num_layers {num_layers}"):
+        Attention(8, (0, 1), num_layers=num_layers)
+
+
+def test_one_layer_of_attention_reads_tokens_that_did_not_read_each_other() -> None:
+    torch.manual_seed(0)
+    module = Attention(8, (0, 0, 1), num_layers=1).eval()
+    tokens, mask = torch.randn(1, 3, 8), torch.ones(1, 3, dtype=torch.bool)
+    found = module(tokens, mask)
+    by_hand = torch.cat(
+        [module.summary[None, None], tokens[:, :2].mean(1)[:, None], tokens[:, 2:]], 1
+    )
+    source = torch.cat([module.summary[None, None], tokens], 1)
+    by_hand = module.norm(module.widen(module.read(by_hand, None, source)))
+    assert_close(found.state, by_hand[:, 0])
+    assert_close(found.streams, by_hand[:, 1:])
 
 
 def test_stream_means_by_hand() -> None:
