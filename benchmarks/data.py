@@ -123,7 +123,7 @@ def first_batch(folder: Path, rows: int, threads: int) -> tuple[float, int]:
     began = time.perf_counter()
     task = prepare(config_of(folder, rows, threads))
     sampler = task.sampler
-    batch = task.builder.build(sampler.times(0, 0), task.parts["train"].end_ms)
+    batch = task.panel.build(sampler.times(0, 0), sampler.symbols(0, 0), task.parts["train"].end_ms)
     seconds = time.perf_counter() - began
     assert batch.streams["1m"].present.any()
     return seconds, peak_bytes()

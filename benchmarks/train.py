@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from mtf.encoders.dsc import DSC, SeparableBlock
 from mtf.errors import ConfigError
 from mtf.learning.batches import BatchBuilder
 from mtf.learning.fit import Fitting
-from mtf.learning.log import Log, Progress
+from mtf.learning.log import Quiet
 from mtf.learning.sampling import group_starts
 from mtf.learning.task import Task, prepare
 from mtf.model.batch import Batch
@@ -54,12 +54,15 @@ class Variant:
     def slots(self) -> float:
         """Slots that are encoded for one decision, on average."""
         sampler, end_ms = self.task.sampler, self.task.parts["train"].end_ms
-        built = [self.task.builder.build(sampler.times(0, i), end_ms) for i in range(COUNTED_STEPS)]
+        built = [
+            self.task.panel.build(sampler.times(0, i), sampler.symbols(0, i), end_ms)
+            for i in range(COUNTED_STEPS)
+        ]
         return float(np.mean([encoded_slots(batch) / batch.size for batch in built]))
 
     def work(self) -> Callable[[], None]:
         """Some training steps."""
-        fitting = self.task.fitting(Nobody(), Nobody(), None)
+        fitting = self.task.fitting(Quiet(), Quiet(), None)
         return lambda: _train(fitting, self.steps)
 
 
@@ -102,28 +105,6 @@ class ChannelFirst(Encoder):
             skips.append(x)
         encoded: Tensor = self.project(torch.cat(skips, dim=1))
         return encoded.transpose(1, 2)
-
-
-class Nobody(Log, Progress):
-    """Takes figures and says nothing."""
-
-    def scalar(self, name: str, value: float, step: int) -> None:
-        """Nothing."""
-
-    def hparams(self, config: Any, metrics: Any) -> None:
-        """Nothing."""
-
-    def update(self, step: int, samples: int, figures: Any) -> None:
-        """Nothing."""
-
-    def epoch(self, epoch: int, step: int, figures: Any) -> None:
-        """Nothing."""
-
-    def flush(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
 
 
 def run(
@@ -205,16 +186,18 @@ def shape_of(text: str, stride: int) -> tuple[int, int, int]:
 def by_windows(task: Task) -> Task:
     """The task with a window of its own for every decision."""
     once = dict.fromkeys(task.builder.once, False)
-    return replace(task, builder=replace(task.builder, once=once))
+    return replace(task, panel=task.panel.each(lambda builder: replace(builder, once=once)))
 
 
 def resampled(task: Task, shape: tuple[int, int, int]) -> Task:
     """The task with other groups, decisions and stride."""
     groups, decisions, stride = shape
-    starts = group_starts(task.world, task.parts["train"], decisions, stride)
+    worlds, train = task.panel.worlds.values(), task.parts["train"]
+    starts = [group_starts(world, train, decisions, stride) for world in worlds]
     stride_ms = stride * task.world.clock.duration_ms
     sampler = replace(task.sampler, groups=groups, decisions=decisions, stride_ms=stride_ms)
-    return replace(task, sampler=replace(sampler, starts=starts))
+    counts = tuple(map(len, starts))
+    return replace(task, sampler=replace(sampler, starts=np.concatenate(starts), counts=counts))
 
 
 def with_model(task: Task, model: HybridModel) -> Task:

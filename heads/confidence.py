@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,12 +21,14 @@ from torch import Tensor
 from mtf.errors import ConfigError
 from mtf.evaluation import calibration, metrics
 from mtf.market.labels import Future, Label
-from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric
+from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric, Units
 
 LOGITS = (-4.0, 12.0)
 """Range of ln(p / (1 - p)) over which the isotonic curve has its points."""
-KNOTS = 65
+KNOTS = 257
 """Points of the curve, even in ln(p / (1 - p)): an overconfident model says 0.99 and 0.9999."""
+IN_BIN, MOST_BINS = 50, 200
+"""Decisions, at least, behind every level of the fitted curve, and how many levels at most."""
 TEMPERATURES = (0.05, 20.0)
 SMALLEST = 1e-12
 
@@ -36,9 +38,10 @@ class Confidence(Head):
 
     Outputs ``confidence`` ``[batch, 1]`` and ``probs`` ``[batch, 3]``, the calibrated
     probabilities of the action's classes. ``temperature``: softmax(logits / T), T minimising the
-    log loss of the calibration part (Guo et al., 2017). ``isotonic``: the rising step curve of the
-    chosen class's probability with the smallest squared error (Zadrozny and Elkan, 2002), read at
-    65 points; the other classes share the rest in their proportion.
+    log loss of the calibration part (Guo et al., 2017). ``isotonic``: the rising curve of the
+    chosen class's probability with the smallest squared error (Zadrozny and Elkan, 2002), fitted to
+    the shares of bins of at least 50 decisions and read at 257 points; the other classes share the
+    rest in their proportion.
 
     Args:
         of: the head whose action is judged; it has ``logits`` and a label ``class``.
@@ -84,6 +87,11 @@ class Confidence(Head):
         if self.method == "isotonic":
             probs = bend(probs, chosen, self.curve)
         return {"confidence": probs.gather(-1, chosen), "probs": probs, "chosen": chosen}
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """``confidence`` ``[batch, 1]``, ``confidence_probs`` and ``confidence_chosen``."""
+        others = {f"{name}_{output}": outputs[output] for output in ("probs", "chosen")}
+        return {name: outputs["confidence"], **others}
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]
@@ -164,9 +172,20 @@ def refitted(
     confidence: Float[np.ndarray, " decision"],
     right: Bool[np.ndarray, " decision"],
 ) -> Float64[np.ndarray, " knot"]:
-    """The curve followed by the rising curve from confidence to the share that is right."""
+    """The curve followed by the rising curve from confidence to the share that is right.
+
+    The rising curve is fitted to the shares of up to 200 bins of equally many decisions and read
+    between them by straight lines: one surely wrong decision at the end must not set the level of
+    all that lie between the curve's points beside it.
+    """
+    count = int(np.clip(len(right) // IN_BIN, 1, MOST_BINS))
+    edges = np.quantile(confidence, np.arange(1, count) / count)
+    in_bin = np.searchsorted(edges, confidence)  # equal ones share a bin
+    weight = np.bincount(in_bin, minlength=count)
+    sums = [np.bincount(in_bin, of, count)[weight > 0] for of in (confidence, right)]
+    weight = weight[weight > 0]
     fit = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    fit.fit(confidence.astype(np.float64), right.astype(np.float64))
+    fit.fit(sums[0] / weight, sums[1] / weight, sample_weight=weight)
     return np.asarray(fit.predict(curve.astype(np.float64)), dtype=np.float64)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +21,12 @@ from torch import Tensor, nn
 from mtf.evaluation import metrics as figures
 from mtf.learning.losses import mse
 from mtf.market.candles import CLOSE, HIGH, LOW, OPEN, VOLUME
-from mtf.market.channels import encode
+from mtf.market.channels import decode, encode
 from mtf.market.kernels import VOLUME_SHARE
 from mtf.market.labels import Future, Label
-from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric
+from mtf.market.symbols import reference_stream
+from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric, Units
+from mtf.plugins.units import as_array, as_output
 
 NO_VOLUME = math.log(VOLUME_SHARE / (1 + VOLUME_SHARE))
 """The volume channel of a candle without trades: the lowest there is."""
@@ -65,6 +68,22 @@ class NextCandle(Head):
         candles = valid_candle(self.channels(F.gelu(hidden)).float())
         candles = rearrange(candles, "batch stream channel -> stream batch channel")
         return dict(zip(self.targets, candles, strict=True))
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """``next_candles`` by stream and, as prices and volume, ``next_candle_ohlcv``.
+
+        The finest reference stream of BTC stands as ``btc_next_candle`` and
+        ``btc_next_candle_ohlcv``, too. All are ``[batch, 5]``.
+        """
+        ohlcv = {
+            stream: as_output(decode(as_array(candle), units.known[stream]), candle)
+            for stream, candle in outputs.items()
+        }
+        answer: dict[str, Any] = {f"{name}s": dict(outputs), f"{name}_ohlcv": ohlcv}
+        if btc := reference_stream(self.streams.values(), "btc"):
+            answer[f"btc_{name}"] = outputs[btc.name]
+            answer[f"btc_{name}_ohlcv"] = ohlcv[btc.name]
+        return answer
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

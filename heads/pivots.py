@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,8 @@ from torch import Tensor, nn
 from mtf.errors import ConfigError
 from mtf.evaluation import metrics as figures
 from mtf.market.labels import MIN_SHARE, Future, Label
-from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric
+from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric, Units
+from mtf.plugins.units import as_array, as_output
 
 REACHED, HIGH, DISTANCE, TIME = range(4)
 WORDS = ("reached_logit", "high_logit", "distance", "log_time")
@@ -96,6 +98,23 @@ class Pivots(Head):
         """Return what is said of every level."""
         said = self.levels(F.gelu(self.hidden(fused.state))).float()
         return dict(zip(self.targets, said.split(len(WORDS), dim=1), strict=True))
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """``next_pivots``: of every level what is said of it, each ``[batch, 1]``.
+
+        ``reached_logit``, ``high_logit``, ``distance``, ``log_time``; in natural units the
+        distance as ``log_return`` from the entry price, and the time in ``clock_steps``.
+        """
+        levels = {}
+        for level, said in outputs.items():
+            distance, log_time = as_array(said)[:, [DISTANCE, TIME]].T
+            unit = units.label_volatility * math.sqrt(self.caps[level])
+            levels[level] = {
+                **dict(zip(WORDS, said.split(1, dim=1), strict=True)),
+                "log_return": as_output(distance * unit, said),
+                "clock_steps": as_output(np.exp(log_time), said),
+            }
+        return {f"next_{name}": levels}
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from mtf.evaluation import metrics as figures
 from mtf.evaluation.regression_metrics import regression_metrics
 from mtf.market.labels import Future, Label
 from mtf.plugins import registry
-from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric
+from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric, Units
+from mtf.plugins.units import as_array, as_output
 
 
 class Price(Head):
@@ -69,6 +71,12 @@ class Price(Head):
             label_volatility: s at each decision.
         """
         return np.asarray(prediction * label_volatility * math.sqrt(self.horizon))
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """``price_prediction`` in units of s·√horizon and ``price_log_return``, ``[batch, 1]``."""
+        said = outputs["prediction"]
+        log_return = self.log_return(as_array(said)[:, 0], units.label_volatility)
+        return {f"{name}_prediction": said, f"{name}_log_return": as_output(log_return, said)}
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

@@ -22,6 +22,7 @@ import math
 from collections.abc import Mapping
 from enum import IntEnum
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ from mtf.evaluation import metrics as figures
 from mtf.evaluation.regression_metrics import regression_metrics
 from mtf.learning.losses import cross_entropy, mse
 from mtf.market.labels import Future, Label
-from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric
+from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric, Units
+from mtf.plugins.units import as_array, as_output
 
 STRENGTH = "strength"
 RANDOM_WALK_FIT = 0.44
@@ -132,6 +134,27 @@ class Trend(Head):
         pairs = len(primary) * (len(primary) - 1)
         product = (lean.sum(1) ** 2 - (lean**2).sum(1)) / pairs if pairs else lean[:, 0] ** 2
         return (1 + product.unsqueeze(1)) / 2
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """``trend_strength_prediction``, ``trend_agreement`` and ``trend_analysis``.
+
+        The analysis of a stream has ``direction_logits`` ``[batch, 3]``, ``slope`` ``[batch, 1]``
+        in units of sigma·√n, and the same line's ``log_return_per_candle`` ``[batch, 1]``.
+        """
+        analysis = {}
+        for stream in self.streams:
+            rise, sigma = outputs[stream], units.known[stream].sigma
+            per_candle = as_array(rise)[:, 0] * sigma / math.sqrt(self.stream_horizon)
+            analysis[stream] = {
+                "direction_logits": outputs[f"{stream}_direction"],
+                "slope": rise,
+                "log_return_per_candle": as_output(per_candle, rise),
+            }
+        return {
+            f"{name}_strength_prediction": outputs[STRENGTH],
+            f"{name}_agreement": outputs["agreement"],
+            f"{name}_analysis": analysis,
+        }
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ from mtf.evaluation.regression_metrics import regression_metrics
 from mtf.market.labels import Future, Label
 from mtf.market.world import VOLATILITY_FLOOR
 from mtf.plugins import registry
-from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric
+from mtf.plugins.contracts import Arrays, Fused, Head, HeadContext, Metric, Units
+from mtf.plugins.units import as_array, as_output
 
 
 class Volatility(Head):
@@ -74,6 +76,12 @@ class Volatility(Head):
             label_volatility: s at each decision.
         """
         return np.asarray(np.exp(prediction) * label_volatility * math.sqrt(self.horizon))
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """``volatility_prediction``, and RV as ``volatility_realised``; both ``[batch, 1]``."""
+        said = outputs["prediction"]
+        realised = self.volatility(as_array(said)[:, 0], units.label_volatility)
+        return {f"{name}_prediction": said, f"{name}_realised": as_output(realised, said)}
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

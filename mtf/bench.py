@@ -1,7 +1,7 @@
 """``mtf bench NAME``: one benchmark, as a table and JSON. Lists them without importing any.
 
 A benchmark is a module of the folder ``benchmarks/`` with a function ``run``, whose parameters are
-its options and which returns a ``Measured``.
+its options and which returns a ``Measured``, or a ``SideBySide`` with variants in columns.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from mtf.plugins.registry import did_you_mean
 
 if TYPE_CHECKING:
     from mtf.report.measure import Measured
+    from mtf.report.side_by_side import SideBySide
 
 FOLDER = "mtf.benchmarks"
 
@@ -66,7 +67,7 @@ def lines() -> list[str]:
     return [f"benchmark  {name:<{width}}  {_summary(name)}" for name in names()]
 
 
-def measured(name: str, options: Sequence[str] = ()) -> Measured | None:
+def measured(name: str, options: Sequence[str] = ()) -> Measured | SideBySide | None:
     """What a benchmark found with these options; None where it was only asked for its help."""
     import typer
 
@@ -86,7 +87,7 @@ def _summary(name: str) -> str:
     return (text or "").partition("\n")[0]
 
 
-def _save(found: Measured, name: str, path: Path) -> None:
+def _save(found: Measured | SideBySide, name: str, path: Path) -> None:
     """The figures as JSON, whole or not at all."""
     from mtf.run_folder import write_json
 

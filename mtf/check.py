@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mtf.plugins.contracts import Request
     from mtf.testing.contract import Outcome
 
-CHECKED = ("data_source", "encoder", "feature", "fusion", "head", "loss")
+CHECKED = ("data_source", "encoder", "feature", "fusion", "head", "loss", "side_input")
 """Kinds that have a contract."""
 ASK = "say by --ask 'SYMBOL TIMEFRAME START END' what it has, once for each kind of candles"
 

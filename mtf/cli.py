@@ -86,12 +86,27 @@ def train(
 
 
 @app.command()
-def evaluate(run: Run, trust: Trust = False) -> None:
+def evaluate(
+    run: Run,
+    symbol: Annotated[
+        str | None,
+        typer.Option(help="Measure this symbol alone, also one left out of training."),
+    ] = None,
+    degraded: Annotated[
+        bool,
+        typer.Option(
+            "--degraded",
+            help="Measure what it is worth with streams missing, late or frozen, and what each "
+            "brings: a table, degraded.csv and TensorBoard images.",
+        ),
+    ] = False,
+    trust: Trust = False,
+) -> None:
     """Compute the figures of a run's test part again."""
     print(f"mtf evaluate {run}", flush=True)  # torch takes seconds
     from mtf import evaluate as verb
 
-    verb.main(run, trust=trust)
+    verb.main(run, symbol=symbol, missing=degraded, trust=trust)
 
 
 @app.command()
@@ -130,7 +145,7 @@ def bench(
         str | None, typer.Option(metavar="FILE", help="Save the figures as JSON, too.")
     ] = None,
 ) -> None:
-    """Measure speed or memory beside what one would do otherwise."""
+    """Measure speed, memory or what is learned beside what one would do otherwise."""
     from mtf import bench as verb
 
     verb.main(name, options or [], json)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mtf.config.keys import NAMED_BY_KEY
 from mtf.plugins import registry
 from mtf.plugins.signature import REQUIRED, Option, options
 
@@ -13,6 +15,7 @@ PLACES = {
     "encoder": ("model", "encoder"),
     "fusion": ("model", "fusion"),
     "head": ("heads",),
+    "side_input": ("side_inputs",),
 }
 """Kind → where it stands in a config."""
 
@@ -27,6 +30,8 @@ def main(kind: str, name: str) -> None:
     keys = options(entry)
     print(f"{entry.kind} {entry.name}: {entry.place}\n")
     print(entry.documentation().partition("\nArgs:")[0].strip() or "(no documentation)")
+    if entry.kind == "side_input":
+        print("\n".join(_elements(entry.name)))
     print("\nOptions:" if keys else "\nNo options.")
     for option in keys:
         print(_line(option))
@@ -39,11 +44,20 @@ def snippet(kind: str, name: str, keys: tuple[Option, ...]) -> str:
     place = PLACES[kind]
     shown = ", ".join(f"{key.name}: {_yaml(key.default)}" for key in keys)
     inner = f"{name}: {{{shown}}}"
-    if kind != "head":
+    if kind not in NAMED_BY_KEY:
         inner = f"{place[-1]}: {{{', '.join(part for part in (f'name: {name}', shown) if part)}}}"
         place = place[:-1]
     lines = [f"{'  ' * depth}{key}:" for depth, key in enumerate(place)]
     return "\n".join(f"  {line}" for line in [*lines, "  " * len(place) + inner])
+
+
+def _elements(name: str) -> Iterator[str]:
+    """Every element of a side input with its meaning; none where only an instance knows them."""
+    elements = getattr(registry.load("side_input", name), "elements", None)
+    if isinstance(elements, Mapping):
+        yield f"\nElements ({len(elements)}):"
+        width = max(map(len, elements), default=0)
+        yield from (f"  {element:<{width}}  {said}" for element, said in elements.items())
 
 
 def _line(option: Option) -> str:

@@ -9,16 +9,25 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
 
     cli(["evaluate", *sys.argv[1:]])
 
+from mtf.errors import CheckpointError
+from mtf.evaluation.degraded import Degraded, degraded
 from mtf.evaluation.part import evaluate_part_of
+from mtf.learning.disk import replace_synced
+from mtf.report.degraded import Steps, degraded_csv, degraded_lines, degraded_pictures
+from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
-from mtf.run import keep, load
+from mtf.run import Run, keep, load, named_after
 
 
-def main(run: str, *, trust: bool = False) -> None:
+def main(
+    run: str, *, symbol: str | None = None, missing: bool = False, trust: bool = False
+) -> None:
     """Evaluate a run again: prints the table, rewrites metrics.json and predictions.parquet.
 
     Args:
         run: a run folder, or a name (its latest).
+        symbol: to measure alone, learned or not: into metrics_SOLUSDT.json and so on.
+        missing: measure missing, late and frozen streams instead: writes degraded.csv and images.
         trust: run the plug-in files that the run's config names.
 
     Raises:
@@ -29,7 +38,40 @@ def main(run: str, *, trust: bool = False) -> None:
     for note in found.notes:
         terminal.line(f"note: {note}")
     terminal.passed_over(found.best().rejected)
-    done = evaluate_part_of(found.task(), samples_per_second=found.training_speed)
+    if symbol is not None:
+        learned = symbol in found.config.decisions.symbols
+        terminal.line(f"{symbol} alone" + ("" if learned else ", which was left out of training"))
+    if missing:
+        _measure_missing(found, terminal, symbol)
+        return
+    speed = found.training_speed
+    done = evaluate_part_of(found.task(), symbol=symbol, samples_per_second=speed)
     terminal.results(done.results)  # first, so that they are seen where nothing can be written
-    keep(found, done)
+    keep(found, done, symbol)
     terminal.line(str(found.path))
+
+
+def _measure_missing(run: Run, terminal: Terminal, symbol: str | None) -> None:
+    """What the model is worth with streams missing, late or frozen."""
+    found = degraded(run.task(), symbol=symbol, told=Steps(terminal.line))
+    for line in degraded_lines(found):
+        terminal.line(line)
+    path = run.path / named_after("degraded", symbol, "csv")
+    try:
+        replace_synced(path, degraded_csv(found).encode())
+    except OSError as error:
+        raise CheckpointError(
+            f"could not write {path}: {error.strerror or error}",
+            "a writable folder with room for it",
+            f"free space or fix the permissions, then mtf evaluate {run.path} --degraded",
+        ) from error
+    _show(run, found, symbol)
+    terminal.line(str(path))
+
+
+def _show(run: Run, found: Degraded, symbol: str | None) -> None:
+    """Maps of the values on the run's TensorBoard page."""
+    board = TensorBoard(run.tensorboard)
+    for name, picture in degraded_pictures(found):
+        board.image(name if symbol is None else f"{name}/{symbol}", picture, 0)
+    board.close()

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from mtf.config.load import load_config, resolved
 from mtf.config.schema import Config
-from mtf.errors import CheckpointError
+from mtf.errors import CheckpointError, ConfigError
 from mtf.plugins.files import load_files
 from mtf.run_folder import create_folder, json_text, read_json, write_json
 from mtf.trust import trusted_plugins
 
 if TYPE_CHECKING:
+    from mtf.calling.model import KeywordModel
+    from mtf.evaluation.attention import StreamAttention
+    from mtf.evaluation.degraded import Degraded
     from mtf.evaluation.part import Evaluated
     from mtf.evaluation.results import Results
     from mtf.learning.checkpoint import Checkpoint
@@ -103,27 +106,88 @@ class Run:
         set_tensors(task.model, best.tensors["weights"])
         return task
 
-    def predict(self, part: str = "test") -> Predictions:
-        """Ask the model about every decision of a part that has a label."""
+    def model(self) -> KeywordModel:
+        """The model with its best weights, to be called by keywords, in evaluation; reads no data.
+
+        Raises:
+            MtfError: checkpoints that can't be used.
+        """
+        from mtf.calling.model import KeywordModel
+        from mtf.learning.optimise import set_tensors
+
+        best = self.best()
+        model = KeywordModel.of(self.config)
+        set_tensors(model.hybrid, best.tensors["weights"])
+        return model
+
+    def predict(self, part: str = "test", symbol: str | None = None) -> Predictions:
+        """Ask the model about every decision of a part that has a label.
+
+        Args:
+            part: one of the four parts.
+            symbol: to ask about, also one that was left out of training; None = that of the run.
+
+        Raises:
+            ConfigError: the run has several symbols and none is named (``predict_all``).
+        """
+        if symbol is None and self.config.panel:
+            raise ConfigError(
+                f"{self.path} is a run of {len(self.config.panel)} symbols",
+                "one of them: predictions are of one symbol",
+                f"say symbol={self.config.symbol!r}, or take predict_all",
+            )
+        return self.predict_all(part, symbol)[0]
+
+    def predict_all(self, part: str = "test", symbol: str | None = None) -> tuple[Predictions, ...]:
+        """What ``predict`` returns, for every symbol of the run; ``symbol``: for that one alone."""
         from mtf.evaluation.part import predictions_of_part
 
-        return predictions_of_part(self.task(), part)
+        return predictions_of_part(self.task(), part, symbol)
 
-    def save_predictions(self, path: str | Path, part: str = "test") -> int:
-        """Write what ``predict`` returns to a parquet file, in bounded memory; how many there are.
+    def save_predictions(
+        self, path: str | Path, part: str = "test", symbol: str | None = None
+    ) -> int:
+        """Write what ``predict_all`` returns to a parquet file, in bounded memory; how many.
 
         Raises:
             OSError: the disk refuses; an old file stays as it was.
         """
         from mtf.evaluation.part import save_predictions
 
-        return save_predictions(self.task(), Path(path), part)
+        return save_predictions(self.task(), Path(path), part, symbol)
 
-    def evaluate(self, part: str = "test") -> Results:
-        """Metrics of a part beside the baselines, with intervals."""
+    def attention(self, part: str = "validation") -> list[StreamAttention]:
+        """Which stream listens to which, by layer of the fusion.
+
+        Raises:
+            ConfigError: the fusion has no attention between streams.
+        """
+        from mtf.evaluation.attention import stream_attention
+
+        return stream_attention(self.task(), part)
+
+    def evaluate(self, part: str = "test", symbol: str | None = None) -> Results:
+        """Metrics of a part beside the baselines, with intervals.
+
+        Args:
+            part: one of the four parts.
+            symbol: to measure, also one that was left out of training: it is scored as it is, the
+                model told that it has not learned it. None = every symbol of the run.
+        """
         from mtf.evaluation.part import evaluate_part_of
 
-        return evaluate_part_of(self.task(), part).results
+        return evaluate_part_of(self.task(), part, symbol=symbol).results
+
+    def degraded(self, part: str = "test", symbol: str | None = None) -> Degraded:
+        """The value of every set of streams, and of streams that are late or frozen.
+
+        Args:
+            part: one of the four parts.
+            symbol: to measure, learned or not; None = every symbol of the run.
+        """
+        from mtf.evaluation.degraded import degraded
+
+        return degraded(self.task(), part, symbol=symbol)
 
 
 def fit(config: Config | str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -224,22 +288,37 @@ def check_data(run: Run, task: Task) -> None:
         )
 
 
-def keep(run: Run, done: Evaluated) -> None:
+def keep(run: Run, done: Evaluated, symbol: str | None = None) -> None:
     """Write what an evaluation found: predictions.parquet and metrics.json.
+
+    Args:
+        run: whose folder they go to.
+        done: the evaluation.
+        symbol: that was evaluated by itself: it stands in the names, ``metrics_SOLUSDT.json``.
 
     Raises:
         CheckpointError: the folder can't be written; old files stay as they were.
     """
+    from mtf.predictions import save_all
+
+    predictions = named_after("predictions", symbol, "parquet")
+    metrics = named_after("metrics", symbol, "json")
     try:
-        done.predictions.save(run.path / "predictions.parquet")
-        write_json(run.path / "metrics.json", done.results.as_dict())
+        save_all(done.said, run.path / predictions)
+        write_json(run.path / metrics, done.results.as_dict())
     except OSError as error:
+        again = f"mtf evaluate {run.path}" + (f" --symbol {symbol}" if symbol else "")
         raise CheckpointError(
-            f"could not write predictions.parquet and metrics.json in {run.path}: "
-            f"{error.strerror or error}",
+            f"could not write {predictions} and {metrics} in {run.path}: {error.strerror or error}",
             "a writable folder with room for them",
-            f"free space or fix the permissions, then mtf evaluate {run.path}",
+            f"free space or fix the permissions, then {again}",
         ) from error
+
+
+def named_after(stem: str, symbol: str | None, suffix: str) -> str:
+    """Name of a file of a run: with the symbol in it where that was measured by itself."""
+    of = "" if symbol is None else "_" + re.sub(r"[^A-Za-z0-9.-]", "-", symbol)
+    return f"{stem}{of}.{suffix}"
 
 
 def _latest(name: str) -> Path:
@@ -272,4 +351,5 @@ def _plugin_origins(config: Config) -> dict[str, str]:
     used += [("head", head.name) for head in config.heads.values()]
     specs = [config.features, *(s.features for s in config.streams.values() if s.features)]
     used += [("feature", spec.name) for spec in specs]
+    used += [("side_input", side.name) for side in config.side_inputs.values()]
     return {f"{kind} {name}": registry.find(kind, name).origin for kind, name in used}

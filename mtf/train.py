@@ -36,6 +36,7 @@ from mtf.learning.log import Log
 from mtf.learning.optimise import named_tensors, set_tensors
 from mtf.learning.saved_state import State
 from mtf.learning.task import Task, prepare
+from mtf.report.attention import keep_attention
 from mtf.report.data import data_report, print_data
 from mtf.report.progress import progress
 from mtf.report.tensorboard import TensorBoard
@@ -111,6 +112,7 @@ def learn(run: Run, task: Task, terminal: Terminal, checkpoint: Checkpoint | Non
         speed = {"train": state.samples / max(state.seconds, 1e-9)}
         done = evaluate_part_of(task, samples_per_second=speed)
         keep(run, done)
+        keep_attention(task, run.path, log, state.step)
         log.hparams(task.config.model_dump(mode="json", by_alias=True), done.results.headline())
         terminal.results(done.results)
         terminal.line(str(run.path))

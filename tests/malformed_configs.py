@@ -467,8 +467,7 @@ REPLACED: dict[str, tuple[str, ...]] = {
     "symbol without a list": ("[ETHUSDT]", "ETHUSDT", "decisions.symbols", "a list"),
     "symbol of a number": ("[ETHUSDT]", "[1]", "decisions.symbols[0]", 'in quotes: "1"'),
     "symbol of a list": ("[ETHUSDT]", "[[ETHUSDT]]", "decisions.symbols[0]", "text"),
-    "three symbols": ("[ETHUSDT]", "[A, B, C]", "decisions.symbols", "found 3 symbols"),
-    "the same symbol twice": ("[ETHUSDT]", "[A, A]", "decisions.symbols", "exactly one"),
+    "the same symbol twice": ("[ETHUSDT]", "[A, A]", "decisions.symbols", "found A more than once"),
     "streams of a list": ("  1m: {}\n  1h: {lookback: 168}", "  [1m, 1h]", "streams", "a mapping"),
     "no stream at all": (
         "\n  1m: {}\n  1h: {lookback: 168}",

@@ -60,14 +60,22 @@ def test_they_are_listed_with_what_they_say_of_themselves_and_without_torch() ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("benchmark")]
-    assert [line.split()[1] for line in lines] == ["data", "sweep", "train"] * 2
-    assert "Training samples a second: windows with" in lines[2]
+    names = ["data", "encoders", "probe", "sweep", "train", "transfer", "weights"]
+    assert [line.split()[1] for line in lines] == names * 2
+    assert "Training samples a second: windows with" in lines[4]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("trian",), ("unknown benchmark 'trian'", "one of data, sweep, train", "mean train")),
+        (
+            ("trian",),
+            (
+                "unknown benchmark 'trian'",
+                "one of data, encoders, probe, sweep, train",
+                "mean train",
+            ),
+        ),
         (("train", "gone"), ("no config 'gone'",)),
         (("train", "dsc_mtf", "--sampling", "8"), ("found '8'", "such as 8x32")),
         (("sweep", "dsc_mtf", "--repeats", "0"), ("--repeats", "equal to 1")),
@@ -184,3 +192,51 @@ def test_the_memory_of_a_long_sweep_is_flat_where_it_is_saved_and_paid_once_wher
     times = 2 * 8  # bytes a decision: the list of them, and once more while it is made
     assert grown["saved"] <= times + 8
     assert each * 0.9 <= grown["kept"] <= each * 1.1 + times + 8, "kept once, not twice"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "columns", "figure"),
+    [
+        (
+            "encoders",
+            ("--taps", "3", "--decisions", "8", "--repeats", "1"),
+            ["conv, 3 taps", "dsc, 3 taps"],
+            "model: samples/s, training",
+        ),
+        (
+            "weights",
+            ("--decisions", "8", "--repeats", "1"),
+            [
+                "shared weights",
+                "weights per stream",
+                "a model per timeframe",
+                "all in one vector",
+            ],
+            "log loss, test without btc",
+        ),
+        (
+            "transfer",
+            ("--target", "5m"),
+            ["trained there", "of 1m, frozen", "of 1m, trained on", "random, frozen"],
+            "rank IC, test",
+        ),
+    ],
+)
+def test_variants_stand_side_by_side_on_the_screen_and_in_json(
+    name: str,
+    options: tuple[str, ...],
+    columns: list[str],
+    figure: str,
+    small: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "figures.json"
+    more = ("--steps", "1", "--seeds", "1", "--every", "4")
+    assert bench(name, small, *options, *more, "--json", str(file)) == 0
+    said, found = capsys.readouterr().out, json.loads(file.read_text())
+    assert found["variants"] == columns
+    assert all(column in said for column in columns)
+    assert set(found["figures"][figure]) == set(columns)
+    assert "after 1 step (16 samples), mean over 1 seed" in said
+    assert (found["settings"]["steps"], found["settings"]["seeds"]) == (1, 1)

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from tasks import small_config
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mtf import evaluate
+from mtf.cli import app
 from mtf.errors import CheckpointError
 from mtf.report.terminal import Terminal
 from mtf.run import Run
@@ -62,3 +64,27 @@ def test_a_folder_that_can_not_be_written_is_a_message(run: Run) -> None:
     (run.path / "predictions.parquet").mkdir()  # stands for a disk that refuses
     with pytest.raises(CheckpointError, match=r"could not write predictions\.parquet"):
         evaluate.main(str(run.path))
+
+
+def test_missing_streams_are_measured_into_a_table_a_file_and_pictures(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run.path / "metrics.json").read_bytes()
+    app(["evaluate", "small", "--degraded"], standalone_mode=False)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "mtf evaluate small"
+    assert len(out) <= 25
+    assert any(line.startswith("action, v = log loss of the class prior") for line in out)
+    assert out[-1] == str(run.path / "degraded.csv")
+    rows = (run.path / "degraded.csv").read_text().splitlines()
+    assert rows[0].startswith("kind,streams,slots,head,target,value,se")
+    events = EventAccumulator(str(run.tensorboard))
+    events.Reload()
+    assert {"degraded/action/sets", "degraded/action/streams"} <= set(events.Tags()["images"])
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_a_file_of_missing_streams_that_can_not_be_written_is_a_message(run: Run) -> None:
+    (run.path / "degraded.csv").mkdir()
+    with pytest.raises(CheckpointError, match=r"could not write .*degraded\.csv: "):
+        evaluate.main("small", missing=True)

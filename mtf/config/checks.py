@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from mtf.config.mistakes import Mistake
 from mtf.config.schema import Config, StreamConfig
 
+FILES_OF_A_SYMBOL = {"order_book": ("path",), "market": ("funding", "open_interest")}
+"""Options of built-in side inputs that name a file about one symbol."""
+
 
 def cross_checks(config: Config) -> list[Mistake]:
     """All contradictions between keys."""
@@ -15,6 +18,7 @@ def cross_checks(config: Config) -> list[Mistake]:
         *_decisions(config),
         *_split(config),
         *_streams(config),
+        *_files_of_symbols(config),
         *_model(config),
         *_training(config),
     ]
@@ -29,12 +33,13 @@ def _decisions(config: Config) -> Iterator[Mistake]:
             "an end after the start",
             "swap or mend the dates",
         )
-    if len(decisions.symbols) > 1:
+    twice = sorted({one for one in decisions.symbols if decisions.symbols.count(one) > 1})
+    if twice:
         yield Mistake(
             ("decisions", "symbols"),
-            f"found {len(decisions.symbols)} symbols: {', '.join(decisions.symbols)}",
-            "exactly one primary symbol: this version trains no panels of several",
-            "keep one, and give the others streams of their own with `symbol:`",
+            f"found {', '.join(twice)} more than once",
+            "every primary symbol once",
+            "keep one of each",
         )
 
 
@@ -54,10 +59,10 @@ def _streams(config: Config) -> Iterator[Mistake]:
     for name, stream in config.streams.items():
         if stream.derived_from is not None:
             yield from _derived(config, name, stream, stream.derived_from)
-    if all((stream.symbol or config.symbol) != config.symbol for stream in config.streams.values()):
+    if not any(config.is_primary(stream) for stream in config.streams.values()):
         yield Mistake(
             ("streams",),
-            f"found no stream of the primary symbol {config.symbol}",
+            f"found no stream of the primary symbol {' or '.join(config.decisions.symbols)}",
             "at least one stream of the symbol that decisions are about",
             "leave out `symbol:` in one of them, or mend decisions.symbols",
         )
@@ -79,11 +84,12 @@ def _derived(config: Config, name: str, stream: StreamConfig, origin: str) -> It
             "a stream that is delivered",
             f"write `from: {source.derived_from}`",
         )
-    if (source.symbol or config.symbol) != (stream.symbol or config.symbol):
+    theirs, ours = (_owner(config, one) for one in (source, stream))
+    if theirs != ours:
         yield Mistake(
             path,
-            f"found {origin!r}, a stream of {source.symbol or config.symbol}",
-            f"a stream of {stream.symbol or config.symbol}",
+            f"found {origin!r}, a stream of {theirs}",
+            f"a stream of {ours}",
             "mend `from` or `symbol`",
         )
     fine, coarse = source.timeframe, stream.timeframe
@@ -94,6 +100,28 @@ def _derived(config: Config, name: str, stream: StreamConfig, origin: str) -> It
             f"a finer stream whose candles fill one of {coarse} exactly",
             "derive it from another stream, or leave out `from`",
         )
+
+
+def _owner(config: Config, stream: StreamConfig) -> str:
+    """Whose candles a stream has, in words."""
+    if stream.symbol is not None and not config.is_primary(stream):
+        return stream.symbol
+    return "the primary symbol" if config.panel else config.symbol
+
+
+def _files_of_symbols(config: Config) -> Iterator[Mistake]:
+    """In a panel one file of books or rates would be read as that of every symbol."""
+    ours = [item for item in config.side_inputs.items() if item[1].name in FILES_OF_A_SYMBOL]
+    for name, spec in ours if config.panel else ():
+        for key in FILES_OF_A_SYMBOL[spec.name]:
+            path = spec.options.get(key)
+            if isinstance(path, str) and "{symbol}" not in path:
+                yield Mistake(
+                    ("side_inputs", name, key),
+                    f"found {path!r}, one file for {' and '.join(config.panel)}",
+                    "a file a symbol, {symbol} in its name standing for the primary symbol",
+                    "write {symbol} where the file names have it",
+                )
 
 
 def _model(config: Config) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mtf.config.keys import NAMED_BY_KEY
 from mtf.config.plugin_spec import PluginSpec
 from mtf.config.schema import (
     Config,
@@ -12,6 +13,7 @@ from mtf.config.schema import (
     FeatureSpec,
     FusionSpec,
     HeadSpec,
+    SideInputSpec,
 )
 from mtf.errors import MtfError
 from mtf.plugins import registry
@@ -23,6 +25,7 @@ SPECS: tuple[type[PluginSpec], ...] = (
     EncoderSpec,
     FusionSpec,
     HeadSpec,
+    SideInputSpec,
 )
 
 
@@ -34,8 +37,8 @@ def json_schema() -> dict[str, Any]:
         own = definitions[spec.__name__]
         plugins = _plugins(spec.kind, definitions)
         definitions[spec.__name__] = _by_name(own, plugins, spec.model_fields["name"].default)
-        if spec is HeadSpec:
-            schema["properties"]["heads"] |= _heads(own, plugins)
+        if spec.kind in NAMED_BY_KEY:
+            schema["properties"][NAMED_BY_KEY[spec.kind]] |= _named_by_key(spec, own, plugins)
     _allow_files_form(schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "mtf", **schema}
 
@@ -83,22 +86,24 @@ def _if_named(
     return {"if": named if is_default else {**named, "required": ["name"]}, "then": then}
 
 
-def _heads(own: dict[str, Any], plugins: dict[str, Any]) -> dict[str, Any]:
+def _named_by_key(
+    spec: type[PluginSpec], own: dict[str, Any], plugins: dict[str, Any]
+) -> dict[str, Any]:
     """Under ``heads`` the key is the name, so each known key has its plug-in's options."""
-    weight = {key: value for key, value in own["properties"].items() if key not in _HIDDEN}
+    of_mtf = {key: value for key, value in own["properties"].items() if key not in _HIDDEN}
     known = {
         name: {
             "anyOf": [
                 {
                     "type": "object",
-                    "properties": {"name": True, **weight, **plugin.get("properties", {})},
+                    "properties": {"name": True, **of_mtf, **plugin.get("properties", {})},
                 },
                 {"type": "null"},
             ]
         }
         for name, plugin in plugins.items()
     }
-    return {"properties": known, "additionalProperties": {"$ref": "#/$defs/HeadSpec"}}
+    return {"properties": known, "additionalProperties": {"$ref": f"#/$defs/{spec.__name__}"}}
 
 
 _HIDDEN = ("name", "options")

@@ -17,6 +17,9 @@ from mtf.errors import MtfError
 from mtf.plugins import registry
 from mtf.plugins.signature import options
 
+NAMED_BY_KEY = {"head": "heads", "side_input": "side_inputs"}
+"""Kind → where a config has several of it, each under its name unless it says another one."""
+
 
 def allowed(path: KeyPath, values: Any) -> tuple[str, ...]:
     """The keys that may stand in the mapping at ``path``; empty where any may, or none.
@@ -43,7 +46,8 @@ def description(path: KeyPath) -> str:
 
 def plugin_name(spec: type[PluginSpec], path: KeyPath, values: Any) -> str:
     """The name of the plug-in whose mapping stands at ``path``."""
-    default = str(path[-1]) if spec.kind == "head" else spec.model_fields["name"].default
+    by_key = spec.kind in NAMED_BY_KEY
+    default = str(path[-1]) if by_key else spec.model_fields["name"].default
     for part in path:
         values = values.get(part) if isinstance(values, dict) else None
     return str(values.get("name", default) if isinstance(values, dict) else default)

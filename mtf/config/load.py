@@ -50,6 +50,16 @@ def parse_config(values: Mapping[str, Any]) -> Config:
     return _validated(Document(dict(values)))
 
 
+def changed(config: Config, overrides: Sequence[str]) -> Config:
+    """A config with overrides on top, as on the command line.
+
+    Raises:
+        ConfigError: all mistakes at once.
+    """
+    values = config.model_dump(mode="json", by_alias=True)
+    return _validated(overridden(Document(values), overrides))
+
+
 def resolved(config: Config) -> str:
     """The config as YAML with every default written out; reading it gives an equal config."""
     values = config.model_dump(mode="json", by_alias=True)

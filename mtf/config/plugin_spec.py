@@ -104,6 +104,12 @@ class FeatureSpec(PluginSpec):
     name: str = Field("ohlcv", description="name of the feature set; `mtf list feature`")
 
 
+class SideInputSpec(PluginSpec):
+    """An input beside candles. Its key is its name unless ``name`` says one."""
+
+    kind = "side_input"
+
+
 class FusionSpec(PluginSpec):
     """How the tokens of all streams read each other."""
 

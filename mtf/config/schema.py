@@ -16,6 +16,7 @@ from mtf.config.plugin_spec import (
     FeatureSpec,
     FusionSpec,
     PluginSpec,
+    SideInputSpec,
     Strict,
 )
 from mtf.config.sections import (
@@ -68,7 +69,9 @@ class DecisionsConfig(Strict):
     )
     end: TimeKey = Field(description="end of the decisions (not included), ISO date or time, UTC")
     symbols: list[str] = Field(
-        min_length=1, description="the primary symbol, such as [ETHUSDT]; for now exactly one"
+        min_length=1,
+        description="the primary symbols, such as [ETHUSDT]; of several, one model learns them all "
+        "as a panel, and is told by a learned vector which one a decision is about",
     )
 
     @property
@@ -96,7 +99,11 @@ class StreamConfig(Strict):
     lookback: int = Field(
         600, ge=1, description="slots that the model sees, ending at the last one"
     )
-    symbol: str | None = Field(None, min_length=1, description="null: the primary symbol")
+    symbol: str | None = Field(
+        None,
+        min_length=1,
+        description="null: the primary symbol, in a panel each in its turn; else a reference",
+    )
     latency_ms: int = Field(
         0,
         ge=0,
@@ -152,8 +159,8 @@ class Config(Strict):
         validate_default=True,
         description="what the encoder sees of each candle",
     )
-    side_inputs: dict[str, None] = Field(
-        {}, max_length=0, description="inputs beside candles: none in this version"
+    side_inputs: dict[str, SideInputSpec] = Field(
+        {}, description="inputs beside candles; the key is the side input unless it says `name`"
     )
     split: SplitConfig = Field(SplitConfig(), description="train, validation, calibration, test")
     costs: CostsConfig = Field(CostsConfig(), description="what trading costs")
@@ -171,35 +178,50 @@ class Config(Strict):
 
     @property
     def symbol(self) -> str:
-        """The primary symbol."""
+        """The primary symbol; of a panel the first."""
         return self.decisions.symbols[0]
 
-    def stream_specs(self) -> tuple[StreamSpec, ...]:
-        """The streams in order, as the market knows them."""
-        return tuple(self._stream_spec(name, stream) for name, stream in self.streams.items())
+    @property
+    def panel(self) -> tuple[str, ...]:
+        """The primary symbols where they are several, else none."""
+        symbols = tuple(self.decisions.symbols)
+        return symbols if len(symbols) > 1 else ()
 
-    def _stream_spec(self, name: str, stream: StreamConfig) -> StreamSpec:
-        symbol = stream.symbol or self.symbol
+    def stream_specs(self, symbol: str | None = None) -> tuple[StreamSpec, ...]:
+        """The streams in order, as the market knows them.
+
+        Args:
+            symbol: that the primary streams are of; None = the first of ``decisions.symbols``.
+        """
+        primary = symbol or self.symbol
+        return tuple(self._stream_spec(*item, primary) for item in self.streams.items())
+
+    def is_primary(self, stream: StreamConfig) -> bool:
+        """Whether a stream is of the symbol that a decision is about, whichever it is."""
+        return stream.symbol is None or [stream.symbol] == self.decisions.symbols
+
+    def _stream_spec(self, name: str, stream: StreamConfig, primary: str) -> StreamSpec:
+        own = self.is_primary(stream)
         source = self.streams[stream.derived_from] if stream.derived_from else stream
         return StreamSpec(
             name=name,
-            symbol=symbol,
+            symbol=primary if own else str(stream.symbol),
             timeframe=stream.timeframe,
-            role="primary" if symbol == self.symbol else "reference",
+            role="primary" if own else "reference",
             lookback=stream.lookback,
             latency_ms=max(stream.latency_ms, source.latency_ms),  # not known before its source
             max_age=stream.max_age,
             derived_from=stream.derived_from,
         )
 
-    @field_validator("heads", mode="before")
+    @field_validator("heads", "side_inputs", mode="before")
     @classmethod
-    def _name_heads(cls, heads: Any) -> Any:
-        if not isinstance(heads, dict):
-            return heads
+    def _name_by_key(cls, named: Any) -> Any:
+        if not isinstance(named, dict):
+            return named
         return {
-            key: {"name": key, **(head or {})} if isinstance(head, dict | None) else head
-            for key, head in heads.items()
+            key: {"name": key, **(one or {})} if isinstance(one, dict | None) else one
+            for key, one in named.items()
         }
 
     @field_validator("streams", mode="before")
@@ -235,6 +257,7 @@ __all__ = [
     "PluginSpec",
     "SamplingConfig",
     "ScheduleConfig",
+    "SideInputSpec",
     "SplitConfig",
     "StreamConfig",
     "TokensConfig",

@@ -111,7 +111,19 @@ class TrainingConfig(Strict):
     stream_dropout: float = Field(
         0.3, ge=0, le=1, description="probability that a decision loses some of its streams"
     )
+    symbol_dropout: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="in a panel: probability that a decision is not told which symbol it is about, "
+        "so that a symbol left out of training can be scored",
+    )
     checkpoint_every: int = Field(50, ge=1, description="optimiser steps from save to save")
+    measure_train: bool = Field(
+        False,
+        description="after every epoch measure the training part, too, as the validation part is: "
+        "the curves side by side show overfitting; takes the time of that many decisions",
+    )
 
 
 class FabricConfig(Strict):

@@ -10,12 +10,19 @@ from mtf.evaluation.baseline import Baseline
 from mtf.evaluation.candle_baselines import MeanCandle, NaiveCandle
 from mtf.evaluation.class_baselines import ClassPrior, Logistic, Momentum
 from mtf.evaluation.pivot_baselines import PivotPrior
+from mtf.evaluation.position_baselines import AlwaysLong, Flat, MomentumRule
 from mtf.evaluation.regression_baselines import TrainMean, Zero
 
-_EVERY = (ClassPrior, Momentum, Logistic, NaiveCandle, MeanCandle, Zero, TrainMean, PivotPrior)
+_CLASSES = (ClassPrior, Momentum, Logistic)
+_CANDLES = (NaiveCandle, MeanCandle)
+_POSITIONS = (Flat, AlwaysLong, MomentumRule)
+_EVERY = (*_CLASSES, *_CANDLES, Zero, TrainMean, PivotPrior, *_POSITIONS)
 BASELINES: dict[str, Callable[[], Baseline]] = {baseline.name: baseline for baseline in _EVERY}
 DEFAULT = ("class_prior", "momentum", "logistic", "naive_candle")
-REFERENCES = ("naive_candle", "mean_candle", "zero", "train_mean", "pivot_prior")
+REFERENCES = (
+    *("naive_candle", "mean_candle", "zero", "train_mean", "pivot_prior"),
+    *("flat", "always_long", "momentum_rule"),
+)
 """What skill is measured against: always computed, whether asked for or not."""
 
 

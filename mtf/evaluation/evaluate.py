@@ -3,6 +3,9 @@
 Every head's own metrics are applied to the model and to each baseline that suits the head, on the
 decisions that have a label, and all of it is bootstrapped on the same resamples of the distinct
 outcomes. Whether a baseline is beaten is decided on the head's primary metric.
+
+In a panel that is done for all symbols together and for each by itself. Baselines are fitted symbol
+by symbol, each on its own training part: they are what one would have without a panel.
 """
 
 from __future__ import annotations
@@ -18,11 +21,13 @@ from mtf.evaluation.baselines import BASELINES, DEFAULT, REFERENCES, check_basel
 from mtf.evaluation.bootstrap import Comparison, compare, intervals_of, resampled
 from mtf.evaluation.oracle import Oracle
 from mtf.evaluation.results import BaselineResult, Results, TargetResult
+from mtf.learning.targets import pooled_label
 from mtf.market.labels import Label
 from mtf.market.world import World
 from mtf.plugins.contracts import Arrays, DataSource, Head, Metric
 
 Labels = Mapping[str, Mapping[str, Label]]
+Targets = dict[str, dict[str, TargetResult]]
 MODEL = ""
 """Stands for the model among the names of baselines, which are never empty."""
 
@@ -42,6 +47,30 @@ class Decisions:
     labels: Labels
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One symbol.
+
+    Attributes:
+        outputs: head name → what the model said, one row a decision of ``test``.
+        test: the decisions to evaluate on.
+        train: the decisions that baselines are fitted on.
+    """
+
+    outputs: Mapping[str, Arrays]
+    test: Decisions
+    train: Decisions
+
+
+@dataclass(frozen=True)
+class _Forecasts:
+    """What the model and the baselines said of one target, and its label."""
+
+    outputs: Arrays
+    said: Mapping[str, Arrays]
+    label: Label
+
+
 def evaluate_part(
     heads: Mapping[str, Head],
     outputs: Mapping[str, Arrays],
@@ -54,13 +83,34 @@ def evaluate_part(
     source: DataSource | None = None,
     samples_per_second: Mapping[str, float] | None = None,
 ) -> Results:
-    """Evaluate all heads on one part.
+    """Evaluate all heads on one part, about one symbol; see ``evaluate_symbols``."""
+    asked = {test.world.symbol: Asked(outputs, test, train)}
+    return evaluate_symbols(
+        heads,
+        asked,
+        baselines=baselines,
+        bootstrap=bootstrap,
+        seed=seed,
+        source=source,
+        samples_per_second=samples_per_second,
+    )
+
+
+def evaluate_symbols(
+    heads: Mapping[str, Head],
+    asked: Mapping[str, Asked],
+    *,
+    baselines: Sequence[str] = DEFAULT,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    source: DataSource | None = None,
+    samples_per_second: Mapping[str, float] | None = None,
+) -> Results:
+    """Evaluate all heads on one part: all symbols together and, of several, each by itself.
 
     Args:
         heads: the heads by name.
-        outputs: head name → what the model said, one row a decision of ``test``.
-        test: the decisions to evaluate on.
-        train: the decisions that baselines are fitted on.
+        asked: the symbols by name.
         baselines: names of the baselines to stand beside the heads.
         bootstrap: number of resamples.
         seed: of the resamples.
@@ -71,23 +121,22 @@ def evaluate_part(
         ConfigError: an unknown baseline.
     """
     check_baselines(baselines)
-    figures = {
-        name: {
-            target: _evaluate_target(
-                head,
-                target,
-                outputs[name],
-                _said(head, name, target, test, train, baselines, source),
-                test.labels[name][target],
-                bootstrap,
-                seed,
-            )
-            for target in head.targets
-        }
-        for name, head in heads.items()
-    }
-    flat = {name for name, head in heads.items() if _is_flat(head, test.world)}
-    return Results(figures, dict(samples_per_second or {}), frozenset(flat))
+    every: Targets = {}
+    alone: dict[str, Targets] = {symbol: {} for symbol in asked if len(asked) > 1}
+    for name, head in heads.items():
+        for target in head.targets:
+            said = [
+                _forecasts(head, name, target, one, baselines, source) for one in asked.values()
+            ]
+            figures = _evaluate_target(head, target, _pooled(said), bootstrap, seed)
+            every.setdefault(name, {})[target] = figures
+            for own, one in zip(alone.values(), said, strict=False):
+                figures = _evaluate_target(head, target, one, bootstrap, seed)
+                own.setdefault(name, {})[target] = figures
+    world = next(iter(asked.values())).test.world
+    flat = frozenset(name for name, head in heads.items() if _is_flat(head, world))
+    symbols = {symbol: Results(own, {}, flat) for symbol, own in alone.items()}
+    return Results(every, dict(samples_per_second or {}), flat, symbols=symbols)
 
 
 def _is_flat(head: Head, world: World) -> bool:
@@ -95,16 +144,16 @@ def _is_flat(head: Head, world: World) -> bool:
     return len(head.targets) == 1 and head.targets[0] not in world.streams
 
 
-def _said(
+def _forecasts(
     head: Head,
     name: str,
     target: str,
-    test: Decisions,
-    train: Decisions,
+    asked: Asked,
     names: Sequence[str],
     source: DataSource | None,
-) -> dict[str, Arrays]:
-    """What every baseline that suits the target says about the test part."""
+) -> _Forecasts:
+    """What the model and every baseline that suits the target say about the test part."""
+    test, train = asked.test, asked.train
     wanted: list[Baseline] = [BASELINES[one]() for one in dict.fromkeys([*names, *REFERENCES])]
     suiting = [baseline for baseline in wanted if baseline.suits(head, target)]
     oracle = None if source is None else Oracle(source)
@@ -112,24 +161,35 @@ def _said(
         suiting.append(oracle)
     for baseline in suiting:
         baseline.fit(head, target, train.world, train.times, train.labels[name][target])
-    return {baseline.name: baseline.predict(test.world, test.times) for baseline in suiting}
+    said = {baseline.name: baseline.predict(test.world, test.times) for baseline in suiting}
+    return _Forecasts(asked.outputs[name], said, test.labels[name][target])
+
+
+def _pooled(parts: Sequence[_Forecasts]) -> _Forecasts:
+    """All symbols as one, with the baselines that have something to say about each."""
+    if len(parts) == 1:
+        return parts[0]
+    shared = [name for name in parts[0].said if all(name in part.said for part in parts)]
+    return _Forecasts(
+        _stacked([part.outputs for part in parts]),
+        {name: _stacked([part.said[name] for part in parts]) for name in shared},
+        pooled_label([part.label for part in parts]),
+    )
+
+
+def _stacked(parts: Sequence[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _evaluate_target(
-    head: Head,
-    target: str,
-    outputs: Arrays,
-    said: Mapping[str, Arrays],
-    label: Label,
-    bootstrap: int,
-    seed: int,
+    head: Head, target: str, said: _Forecasts, bootstrap: int, seed: int
 ) -> TargetResult:
     """Metrics of the model and of the baselines on the decisions that have a label."""
-    chosen = np.flatnonzero(label.present)
+    chosen = np.flatnonzero(said.label.present)
     if not len(chosen):
         return TargetResult(head.primary_metric, {}, {})
-    label = label.select(chosen)
-    beside = {name: _rows(arrays, chosen) for name, arrays in said.items()}
+    label, outputs = said.label.select(chosen), said.outputs
+    beside = {name: _rows(arrays, chosen) for name, arrays in said.said.items()}
     references = {name: arrays for name, arrays in beside.items() if name != Oracle.name}
     metrics = {
         who: head.metrics(target, arrays, label, references)

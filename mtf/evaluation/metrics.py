@@ -93,10 +93,22 @@ def calibration_error(probs: Probs, y: Classes, bins: int = 10) -> Metric:
     return Metric(statistics, _calibration_error, higher_is_better=False)
 
 
-def mean(per_decision: Float64[np.ndarray, " decision"], *, higher_is_better: bool) -> Metric:
+def mean(
+    per_decision: Float64[np.ndarray, " decision"], *, higher_is_better: bool | None
+) -> Metric:
     """Mean of a figure that every decision has by itself, such as its loss."""
     statistics = np.stack([per_decision, np.ones(len(per_decision))], axis=1)
     return Metric(statistics, _ratio, higher_is_better)
+
+
+def weighted_share(
+    right: Bool[np.ndarray, " decision"], weight: Float64[np.ndarray, " decision"]
+) -> Metric:
+    """Share of the weight that lies on decisions that were right, in [0, 1].
+
+    NaN without any weight; weights are 0 or more.
+    """
+    return Metric(np.stack([np.where(right, weight, 0.0), weight], axis=1), _ratio, True)
 
 
 def mse(pred: Values, true: Values) -> Metric:
@@ -275,4 +287,5 @@ __all__ = [
     "skill",
     "skill_of_errors",
     "squared_error",
+    "weighted_share",
 ]

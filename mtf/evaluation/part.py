@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64
 
 from mtf.errors import DataError
-from mtf.evaluation.evaluate import Decisions, evaluate_part
+from mtf.evaluation.evaluate import Asked, Decisions, evaluate_symbols
 from mtf.evaluation.predict import predictions_of
 from mtf.evaluation.prior import prior_log_losses
 from mtf.evaluation.results import Results
-from mtf.learning.sweep import Sweep, collected, sweep_pieces
-from mtf.learning.targets import labels_of
-from mtf.learning.task import Task
+from mtf.learning.batches import BatchBuilder
+from mtf.learning.sweep import Sweep, collected, pooled, sweep_pieces
+from mtf.learning.targets import labels_of, pooled_labels
+from mtf.learning.task import Task, check_parts, left_out
+from mtf.market.world import World
+from mtf.plugins.contracts import DataSource
 from mtf.predictions import Predictions, writing
 
 MAX_TRAIN_DECISIONS = 200_000
@@ -27,39 +30,77 @@ MAX_PRIOR_DECISIONS = 20_000
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What came out of one part."""
+    """What came out of one part.
 
-    predictions: Predictions
+    Attributes:
+        said: predictions of every symbol.
+        results: the figures.
+    """
+
+    said: tuple[Predictions, ...]
     results: Results
+
+    @property
+    def predictions(self) -> Predictions:
+        """Those of the first symbol."""
+        return self.said[0]
 
 
 def predict_part(task: Task, part: str) -> tuple[Sweep, float]:
-    """Ask the model about every decision of a part that has a label.
+    """Ask the model about every decision of a part that has a label, symbol by symbol.
 
     Returns:
-        What it said, and decisions a second.
+        What it said, one symbol behind the other, and decisions a second.
 
     Raises:
-        DataError: no decision of the part has a label.
+        DataError: no decision of the part about some symbol has a label.
     """
     began = time.perf_counter()
-    times = task.parts[part].times(task.world.clock)
-    found = collected(_pieces(task, part), len(times))
-    if not len(found.times):
-        raise _no_label(part, len(times))
+    found = pooled(list(_sweeps(task, task.panel.builders, part).values()))
     return found, len(found.times) / (time.perf_counter() - began)
 
 
-def _pieces(task: Task, part: str) -> Iterator[Sweep]:
+def builders_of(
+    task: Task, part: str, symbol: str | None
+) -> tuple[dict[str, BatchBuilder], DataSource]:
+    """What asks about a symbol, learned or not, or about all that were learned; and the source.
+
+    Raises:
+        DataError: no candles of that symbol in the part.
+    """
+    if symbol is None:
+        return dict(task.panel.builders), task.source
+    if symbol in task.panel.builders:
+        return {symbol: task.panel.builders[symbol]}, task.source
+    builder, source = left_out(task, symbol, part)
+    return {symbol: builder}, source
+
+
+def _sweeps(task: Task, builders: Mapping[str, BatchBuilder], part: str) -> dict[str, Sweep]:
+    """What the model says about each symbol.
+
+    Raises:
+        DataError: no decision of the part about some symbol has a label.
+    """
+    times = task.parts[part].times(task.world.clock)
+    found = {}
+    for symbol, builder in builders.items():
+        found[symbol] = collected(_pieces(task, builder, part), len(times))
+        if not len(found[symbol].times):
+            raise _no_label(part, len(times), symbol)
+    return found
+
+
+def _pieces(task: Task, builder: BatchBuilder, part: str) -> Iterator[Sweep]:
     """What the model says of the decisions of a part that have a label, piece by piece."""
     where = task.parts[part]
-    return sweep_pieces(task.model, task.builder, where.times(task.world.clock), where.end_ms)
+    return sweep_pieces(task.model, builder, where.times(task.world.clock), where.end_ms)
 
 
-def _no_label(part: str, decisions: int) -> DataError:
+def _no_label(part: str, decisions: int, symbol: str) -> DataError:
     """The error for a part in which nothing can be measured."""
     return DataError(
-        f"none of the {decisions} decisions of the {part} part has a label",
+        f"none of the {decisions} decisions of the {part} part about {symbol} has a label",
         "candles after some of the decisions, within the part",
         f"check the data's dates against decisions.start … end, or raise split.{part}",
     )
@@ -67,13 +108,13 @@ def _no_label(part: str, decisions: int) -> DataError:
 
 def prior_scores(task: Task) -> dict[str, float]:
     """What the class prior scores on the validation part: the mark that training must beat."""
-    heads, world = task.builder.heads, task.world
-    train, validation = task.parts["train"], task.parts["validation"]
-    labels = [
-        labels_of(heads, world, _spaced(part.times(world.clock), MAX_PRIOR_DECISIONS), part.end_ms)
-        for part in (train, validation)
-    ]
-    return prior_log_losses(heads, labels[0], labels[1])
+    heads, clock = task.builder.heads, task.world.clock
+    labels = []
+    for part in (task.parts["train"], task.parts["validation"]):
+        times = _spaced(part.times(clock), MAX_PRIOR_DECISIONS)
+        worlds = task.panel.worlds.values()
+        labels.append(pooled_labels([labels_of(heads, one, times, part.end_ms) for one in worlds]))
+    return prior_log_losses(heads, *labels)
 
 
 def _spaced(times: Int64[np.ndarray, " decision"], most: int) -> Int64[np.ndarray, " chosen"]:
@@ -81,34 +122,47 @@ def _spaced(times: Int64[np.ndarray, " decision"], most: int) -> Int64[np.ndarra
     return times[:: -(-len(times) // most)]
 
 
-def predictions_of_part(task: Task, part: str = "test") -> Predictions:
-    """What the model says of every decision of a part that has a label, and what happened."""
-    found, _ = predict_part(task, part)
-    return predictions_of(task.builder.heads, found, task.world.symbol, part)
+def predictions_of_part(
+    task: Task, part: str = "test", symbol: str | None = None
+) -> tuple[Predictions, ...]:
+    """What the model says of every decision of a part that has a label, and what happened.
+
+    Args:
+        task: with the weights to ask in its model.
+        part: one of the four parts.
+        symbol: to ask about, learned or not; None = every symbol of the run.
+    """
+    builders, _ = builders_of(task, part, symbol)
+    found = _sweeps(task, builders, part)
+    return tuple(predictions_of(task.builder.heads, one, of, part) for of, one in found.items())
 
 
-def save_predictions(task: Task, path: Path, part: str = "test") -> int:
+def save_predictions(task: Task, path: Path, part: str = "test", symbol: str | None = None) -> int:
     """Write what ``predictions_of_part`` would return, piece by piece, in bounded memory.
 
     Args:
         task: with the weights to ask in its model.
         path: the parquet file; afterwards it is there in full, or as it was.
         part: one of the four parts.
+        symbol: to ask about, learned or not; None = every symbol of the run.
 
     Returns:
         How many decisions were written.
 
     Raises:
-        DataError: no decision of the part has a label.
+        DataError: no decision of the part about some symbol has a label.
         OSError: the disk refuses.
     """
     heads, written = task.builder.heads, 0
+    builders, _ = builders_of(task, part, symbol)
     with writing(path) as writer:
-        for piece in _pieces(task, part):
-            writer.append(predictions_of(heads, piece, task.world.symbol, part))
-            written += len(piece.times)
-        if not written:
-            raise _no_label(part, len(task.parts[part].times(task.world.clock)))
+        for of, builder in builders.items():
+            before = written
+            for piece in _pieces(task, builder, part):
+                writer.append(predictions_of(heads, piece, of, part))
+                written += len(piece.times)
+            if written == before:
+                raise _no_label(part, len(task.parts[part].times(task.world.clock)), of)
     return written
 
 
@@ -116,6 +170,7 @@ def evaluate_part_of(
     task: Task,
     part: str = "test",
     *,
+    symbol: str | None = None,
     baselines: Sequence[str] | None = None,
     bootstrap: int | None = None,
     samples_per_second: Mapping[str, float] | None = None,
@@ -125,26 +180,38 @@ def evaluate_part_of(
     Args:
         task: with the weights to evaluate in its model.
         part: one of the four parts.
+        symbol: to measure, learned or not; None = every symbol of the run.
         baselines: names; None = those of the config.
         bootstrap: resamples; None = as the config has it.
         samples_per_second: speeds measured before, kept with the figures.
+
+    Raises:
+        DataError: no candles of the symbol in the part, or in the training part, which its
+            baselines are fitted on.
     """
-    config = task.config.evaluation
-    found, speed = predict_part(task, part)
-    train = task.parts["train"]
-    times = train.times(task.world.clock)
-    times = _spaced(times, MAX_TRAIN_DECISIONS)
-    heads = task.builder.heads
-    results = evaluate_part(
+    config, heads = task.config.evaluation, task.builder.heads
+    builders, source = builders_of(task, part, symbol)
+    began = time.perf_counter()
+    found = _sweeps(task, builders, part)
+    speed = sum(len(one.times) for one in found.values()) / (time.perf_counter() - began)
+    asked = {of: _asked(task, builders[of].world, one) for of, one in found.items()}
+    results = evaluate_symbols(
         heads,
-        found.outputs,
-        Decisions(task.world, found.times, found.labels),
-        Decisions(task.world, times, labels_of(heads, task.world, times, train.end_ms)),
+        asked,
         baselines=config.baselines if baselines is None else baselines,
         bootstrap=config.bootstrap if bootstrap is None else bootstrap,
         seed=task.config.seed,
-        source=task.source,
+        source=source,
         samples_per_second={**(samples_per_second or {}), "eval": speed},
     )
-    said = predictions_of(heads, found, task.world.symbol, part)
-    return Evaluated(said, replace(results, part=part))
+    said = tuple(predictions_of(heads, one, of, part) for of, one in found.items())
+    return Evaluated(said, results.of_part(part))
+
+
+def _asked(task: Task, world: World, found: Sweep) -> Asked:
+    """What was said about a symbol, beside the training part that its baselines are fitted on."""
+    heads, train = task.builder.heads, task.parts["train"]
+    check_parts(world, {"train": train})
+    times = _spaced(train.times(world.clock), MAX_TRAIN_DECISIONS)
+    seen = Decisions(world, times, labels_of(heads, world, times, train.end_ms))
+    return Asked(found.outputs, Decisions(world, found.times, found.labels), seen)

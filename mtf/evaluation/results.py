@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mtf.evaluation.bootstrap import Comparison, Estimate
@@ -57,32 +57,58 @@ class Results:
         samples_per_second: ``train`` and ``eval``, as measured.
         flat: heads whose one target is not a stream: written without the target's name.
         part: of the data that was evaluated; the figures stand under its name.
+        symbols: of a panel the figures of each symbol by itself; those above are of all together.
     """
 
     heads: Mapping[str, Mapping[str, TargetResult]]
     samples_per_second: Mapping[str, float]
     flat: frozenset[str] = frozenset()
     part: str = "test"
+    symbols: Mapping[str, Results] = field(default_factory=dict)
+
+    def of_part(self, part: str) -> Results:
+        """The same, said to be of a part."""
+        symbols = {symbol: own.of_part(part) for symbol, own in self.symbols.items()}
+        return replace(self, part=part, symbols=symbols)
 
     def as_dict(self) -> Tree:
-        """The content of ``metrics.json``: no NaN, which JSON does not have, but null."""
+        """The content of ``metrics.json``: no NaN, which JSON does not have, but null.
+
+        A panel has one block more: ``symbols``, the same two blocks for each by itself.
+        """
+        symbols = {symbol: own._figures() for symbol, own in self.symbols.items()}
         return {
             "schema": SCHEMA,
-            self.part: self._tree({head: _model_tree(of) for head, of in self.heads.items()}),
-            "baselines": {name: self._tree(self._baseline(name)) for name in self._names()},
+            **self._figures(),
+            **({"symbols": symbols} if symbols else {}),
             "samples_per_second": {
                 name: _number(value) for name, value in self.samples_per_second.items()
             },
         }
 
     def headline(self) -> dict[str, float]:
-        """Every finite figure of the model as ``<part>/<head>/<target>/<metric>``."""
-        return {
+        """Every finite figure of the model as ``<part>/<head>/<target>/<metric>``.
+
+        Those of a single symbol of a panel as ``<symbol>/<part>/…``.
+        """
+        alone = {
+            f"{symbol}/{name}": value
+            for symbol, own in self.symbols.items()
+            for name, value in own.headline().items()
+        }
+        return alone | {
             "/".join((self.part, *self.path(head, target), name)): estimate.value
             for head, targets in self.heads.items()
             for target, result in targets.items()
             for name, estimate in result.metrics.items()
             if math.isfinite(estimate.value)
+        }
+
+    def _figures(self) -> Tree:
+        """The model's figures and those of the baselines."""
+        return {
+            self.part: self._tree({head: _model_tree(of) for head, of in self.heads.items()}),
+            "baselines": {name: self._tree(self._baseline(name)) for name in self._names()},
         }
 
     def path(self, head: str, target: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ candle came late always have their own block, scanned as things were known then.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,9 +19,10 @@ from mtf.learning.kernels import cover, gather_blocks
 from mtf.learning.targets import Labels, labels_of
 from mtf.market.asof import NEVER_MS, Known, window
 from mtf.market.forming import forming, forming_channels
+from mtf.market.side_input import Moments, Presence, SideInput, Valid, Values, checked, masked
 from mtf.market.stream import Stream
 from mtf.market.world import World
-from mtf.model.batch import Batch, StreamBatch, TargetBatch
+from mtf.model.batch import Batch, SideBatch, StreamBatch, TargetBatch
 from mtf.plugins.contracts import Head
 
 MAX_BLOCK_SLOTS = 8_192
@@ -53,6 +54,8 @@ class BatchBuilder:
         required_slots: slots up to the last one that a decision needs of each stream.
         once: streams that are encoded once; the others take the window path.
         forming: streams whose forming candle goes with the batch.
+        sides: side inputs by name.
+        symbol: which symbol of a panel the world is about; None = one that it has not learned.
     """
 
     world: World
@@ -60,36 +63,69 @@ class BatchBuilder:
     required_slots: Mapping[str, int]
     once: Mapping[str, bool]
     forming: tuple[str, ...] = ()
+    sides: Mapping[str, SideInput] = field(default_factory=dict)
+    symbol: int | None = None
 
     def build(
         self,
         times: Int64[np.ndarray, "group member"],
         end_ms: int | None,
-        dropped: Bool[np.ndarray, "decision stream"] | None = None,
+        dropped: Bool[np.ndarray, "decision input"] | None = None,
         labels: Labels | None = None,
+        *,
+        training: bool = False,
+        given: Mapping[str, tuple[Values, Valid]] | None = None,
+        widths: Mapping[str, int] | None = None,
     ) -> Batch:
         """The batch of ``times``, flattened group by group.
 
         Args:
             times: decision times in ms.
             end_ms: end of the part, where labels are purged; None = no border.
-            dropped: streams taken away from each decision.
+            dropped: streams taken away from each decision, and after them side inputs.
             labels: of these decisions, where they are known already.
+            training: whether the model learns from the batch (see ``Moments``).
+            given: side inputs that the caller knows better, such as the true position; they are
+                masked with nothing.
+            widths: of the blocks of each stream, see ``lay_out``; None = those with fewest slots.
         """
         flat = times.reshape(-1)
         known = self.world.known(flat)
         present = self._present(known, dropped)
-        streams = {name: self._stream(name, times, known[name], present[name]) for name in known}
+        wide = widths or {}
+        streams = {
+            name: self._stream(name, times, known[name], present[name], wide.get(name))
+            for name in known
+        }
         for name in self.forming:
             seen = forming(self.world, flat, name, known, present)
             values, there = map(torch.from_numpy, forming_channels(seen, known[name]))
             streams[name] = replace(streams[name], forming=values, forming_there=there)
         if labels is None:
             labels = labels_of(self.heads, self.world, flat, end_ms)
-        return Batch(streams, targets_of(labels))
+        side = self.side_batches(Moments(self.world, flat, known, training), present, given or {})
+        if dropped is not None:
+            side = _without(side, dropped[:, len(known) :])
+        told = None if self.symbol is None else torch.full((len(flat),), self.symbol)
+        return Batch(streams, targets_of(labels), side, told)
+
+    def side_batches(
+        self, moments: Moments, present: Presence, given: Mapping[str, tuple[Values, Valid]]
+    ) -> dict[str, SideBatch]:
+        """Every side input, masked with the streams that it is computed from."""
+        found = {}
+        for name, side in self.sides.items():
+            if name in given:
+                values, valid = checked(name, side, *given[name], len(moments.times))
+            else:
+                values, valid = checked(name, side, *side.at(moments), len(moments.times))
+                valid = masked(side, valid, present)
+            values = np.where(valid, values, np.float32(0))
+            found[name] = SideBatch(torch.from_numpy(values), torch.from_numpy(valid))
+        return found
 
     def _present(
-        self, known: Mapping[str, Known], dropped: Bool[np.ndarray, "decision stream"] | None
+        self, known: Mapping[str, Known], dropped: Bool[np.ndarray, "decision input"] | None
     ) -> dict[str, Bool[np.ndarray, " decision"]]:
         """Presence of each stream after dropping; what is derived goes with its source."""
         present = {name: answer.present for name, answer in known.items()}
@@ -108,10 +144,11 @@ class BatchBuilder:
         times: Int64[np.ndarray, "group member"],
         known: Known,
         present: Bool[np.ndarray, " decision"],
+        width: int | None,
     ) -> StreamBatch:
         """One stream of the batch."""
         stream, need = self.world.streams[name], self.required_slots[name]
-        layout = lay_out(known.last_slot.reshape(times.shape), need, self.once[name])
+        layout = lay_out(known.last_slot.reshape(times.shape), need, self.once[name], width)
         start = layout.start - stream.candles.first_slot
         values, valid = gather_blocks(stream.features, stream.feature_valid, start, layout.length)
         block = layout.block
@@ -133,7 +170,9 @@ class BatchBuilder:
         )
 
 
-def lay_out(last_slot: Int64[np.ndarray, "group member"], need: int, once: bool) -> Layout:
+def lay_out(
+    last_slot: Int64[np.ndarray, "group member"], need: int, once: bool, width: int | None = None
+) -> Layout:
     """Blocks that hold the ``need`` slots up to each decision's last one.
 
     Encoded once, decisions share blocks, within a group and across groups: a year of random
@@ -141,18 +180,26 @@ def lay_out(last_slot: Int64[np.ndarray, "group member"], need: int, once: bool)
     share it and the more candles may lie in it that nobody asked for, so several widths are tried
     and the one with the fewest slots is taken; that of the groups themselves is among them.
     No block is longer than ``MAX_BLOCK_SLOTS``. On the window path only equal windows are one.
+    ``width``: by how much the last slots of a block's decisions may differ, where that is settled.
     """
     wanted, of_decision = np.unique(last_slot, return_inverse=True)
-    widest = max(MAX_BLOCK_SLOTS - need, 0) if once else 0
-    width = min(int(np.ptp(last_slot, axis=1).max()), widest)
-    tried = [_cover(wanted, one) for one in dict.fromkeys((0, width))]
-    while width < min(widest, int(wanted[-1] - wanted[0])):
-        width = min(max(2 * width, 1), widest)
-        tried.append(_cover(wanted, width))
+    widths = _widths(last_slot, need, once) if width is None else [width]
+    tried = [_cover(wanted, one) for one in widths]
     first, end = min(tried, key=lambda blocks: len(blocks[0]) * (need + _extent(*blocks)))
     length = need + _extent(first, end)
     block = np.searchsorted(end, wanted)[of_decision.reshape(-1)].astype(np.int64)
     return Layout(end - length + 1, length, block)
+
+
+def _widths(last_slot: Int64[np.ndarray, "group member"], need: int, once: bool) -> list[int]:
+    """The widths to try."""
+    widest = max(MAX_BLOCK_SLOTS - need, 0) if once else 0
+    width = min(int(np.ptp(last_slot, axis=1).max()), widest)
+    tried = [0, width]
+    while width < min(widest, int(np.ptp(last_slot))):
+        width = min(max(2 * width, 1), widest)
+        tried.append(width)
+    return list(dict.fromkeys(tried))
 
 
 def _cover(
@@ -166,6 +213,17 @@ def _cover(
 def _extent(first: Int64[np.ndarray, " block"], end: Int64[np.ndarray, " block"]) -> int:
     """What the longest interval adds to the slots that one decision needs."""
     return int((end - first).max())
+
+
+def _without(
+    sides: Mapping[str, SideBatch], dropped: Bool[np.ndarray, "decision side"]
+) -> dict[str, SideBatch]:
+    """Side inputs without those that some decisions lose; ``dropped`` may have no columns."""
+    left = dict(sides)
+    for index, name in enumerate(sides if dropped.shape[1] else ()):
+        kept = torch.from_numpy(~dropped[:, index])[:, None, None]
+        left[name] = SideBatch(sides[name].values * kept, sides[name].valid & kept)
+    return left
 
 
 def log_sigma(known: Known) -> Float32[np.ndarray, " decision"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mtf.learning.sweep import sweep
+from mtf.learning.sweep import pooled, sweep
 from mtf.learning.task import Task
 from mtf.plugins.contracts import Head
 
@@ -25,7 +25,8 @@ def calibrate(task: Task) -> bool:
     if not asking:
         return False
     part = task.parts[PART]
-    found = sweep(task.model, task.builder, part.times(task.world.clock), part.end_ms)
+    times, builders = part.times(task.world.clock), task.panel.builders.values()
+    found = pooled([sweep(task.model, builder, times, part.end_ms) for builder in builders])
     if not len(found.times):
         return False
     for name, head in asking.items():

@@ -20,7 +20,7 @@ from mtf.learning.load import feature_sets
 from mtf.learning.task import choose_paths
 from mtf.market.forming import CHANNELS
 from mtf.model.arithmetic import answer_and_cost, multiply_adds
-from mtf.model.build import build_model
+from mtf.model.build import build_model, build_side_inputs
 from mtf.model.hybrid import HybridModel
 from mtf.plugins.contracts import Fused
 
@@ -105,11 +105,14 @@ def _cost(config: Config) -> Cost:
     once, _ = choose_paths(model, config.training.sampling.path)
     parts = list(_encoders(model, channels, times, once, news))
     parts.append(_embeddings(model, tokens, dim, times.size, news))
-    given = torch.zeros(1, sum(tokens), dim), torch.ones(1, sum(tokens), dtype=torch.bool)
+    parts += _sides(model, config, news)
+    count = sum(tokens) + len(model.sides)
+    given = torch.zeros(1, count, dim), torch.ones(1, count, dtype=torch.bool)
     fused, own = answer_and_cost(model.fusion, *given)
     parts.append(Part("fusion", news.parameters(model.fusion), own, own))
+    fused = replace(fused, streams=fused.streams[:, : len(model.streams)])
     parts += _heads(model, fused, news)
-    return Cost(config, tuple(parts), sum(tokens))
+    return Cost(config, tuple(parts), count)
 
 
 def batch_times(config: Config) -> Int64[np.ndarray, "group member"]:
@@ -176,6 +179,16 @@ def _embedding_cost(model: HybridModel, tokens: list[int], dim: int, decisions: 
         x, mask = torch.zeros(decisions, count, dim), torch.ones(decisions, count, dtype=torch.bool)
         total += multiply_adds(model.embeddings, index, x, mask, one > 0, one, one)
     return total
+
+
+def _sides(model: HybridModel, config: Config, news: _News) -> Iterator[Part]:
+    """A part a side input."""
+    inputs = build_side_inputs(config, model.streams, config.decisions.clock)
+    for name, side in inputs.items():
+        shape = 1, side.time, len(side.elements)
+        given = torch.zeros(shape), torch.ones(shape, dtype=torch.bool)
+        own = multiply_adds(model.sides[name], *given)
+        yield Part(f"side input {name}", news.parameters(model.sides[name]), own, own)
 
 
 def _heads(model: HybridModel, fused: Fused, news: _News) -> Iterator[Part]:

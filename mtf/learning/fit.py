@@ -20,7 +20,6 @@ from lightning_fabric import Fabric
 
 from mtf.config.schema import TrainingConfig
 from mtf.errors import DataError
-from mtf.learning.batches import BatchBuilder
 from mtf.learning.checkpoint import Checkpoint, write_checkpoint
 from mtf.learning.interrupt import interrupts_held
 from mtf.learning.log import Log, Progress
@@ -31,6 +30,7 @@ from mtf.learning.optimise import (
     make_optimizer,
     named_tensors,
 )
+from mtf.learning.panel import Panel
 from mtf.learning.sampling import Sampler
 from mtf.learning.saved_state import SavedState, State
 from mtf.learning.splits import Part
@@ -46,7 +46,7 @@ class Fitting:
 
     Attributes:
         model: with its heads.
-        builder: makes the batches.
+        panel: makes the batches.
         sampler: says which decisions a step sees.
         parts: at least ``train`` and ``validation``.
         weights: of each head in the total loss.
@@ -59,7 +59,7 @@ class Fitting:
     """
 
     model: HybridModel
-    builder: BatchBuilder
+    panel: Panel
     sampler: Sampler
     parts: Mapping[str, Part]
     weights: Mapping[str, float]
@@ -142,10 +142,15 @@ class Fitting:
 
     def _batch(self, part: int) -> Batch:
         """The batch of this step; ``part`` counts the accumulated ones."""
-        state, streams = self.state, len(self.builder.world.streams)
-        times = self.sampler.times(state.epoch, state.step, part)
-        dropped = self.sampler.dropped(state.epoch, state.step, streams, part)
-        return self.builder.build(times, self.parts["train"].end_ms, dropped)
+        epoch, step, sampler = self.state.epoch, self.state.step, self.sampler
+        return self.panel.build(
+            sampler.times(epoch, step, part),
+            sampler.symbols(epoch, step, part),
+            self.parts["train"].end_ms,
+            sampler.dropped(epoch, step, self.panel.members, part),
+            sampler.untold(epoch, step, part),
+            training=True,
+        )
 
     def _backward(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
         """Gradients of the loss over all batches; the loss itself, total and by head."""
@@ -201,7 +206,7 @@ class Fitting:
     def _end_epoch(self) -> None:
         """Validate, keep the best weights, decide whether to go on."""
         state = self.state
-        found = self._validate()
+        found = self._measure("validation")
         if not math.isfinite(found.loss):
             part = self.parts["validation"]
             raise DataError(
@@ -210,8 +215,9 @@ class Fitting:
                 "a finite loss",
                 "look at the data of these dates (mtf inspect), or lower training.optimizer.lr",
             )
-        for name, value in {"loss": found.loss, **found.figures}.items():
-            self.log.scalar(f"validation/{name}", value, state.step)
+        self._log_measured("validation", found)
+        if self.config.measure_train:
+            self._log_measured("train_measured", self._measure("train"))
         state.history.append({"train": state.loss_sum / state.loss_steps, "validation": found.loss})
         state.loss_sum, state.loss_steps = 0.0, 0
         if found.loss < state.best_loss:
@@ -224,12 +230,17 @@ class Fitting:
         state.finished = patience is not None and state.stale_epochs >= patience
         self.progress.epoch(state.epoch, state.step, {"loss": found.loss, **found.figures})
 
-    def _validate(self) -> Validation:
-        """Losses and metrics on the validation part, with the averaged weights where there are."""
-        part, stride = self.parts["validation"], self.config.sampling.stride
+    def _measure(self, part: str) -> Validation:
+        """Losses and metrics on a part, with the averaged weights where there are."""
+        where, stride = self.parts[part], self.config.sampling.stride
         averaged = nullcontext() if self.average is None else self.average.applied_to(self.model)
         with averaged:
-            return validate(self.model, self.builder, part, self.weights, stride)
+            return validate(self.model, self.panel, where, self.weights, stride)
+
+    def _log_measured(self, part: str, found: Validation) -> None:
+        """Every figure under the name of the part."""
+        for name, value in {"loss": found.loss, **found.figures}.items():
+            self.log.scalar(f"{part}/{name}", value, self.state.step)
 
     def save(self, kind: str) -> None:
         """Write a checkpoint: ``last`` holds all that resuming needs, ``best`` weights alone."""

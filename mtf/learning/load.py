@@ -1,5 +1,6 @@
-"""From a config to a world: one request for all candles, then features and scales of every stream.
+"""From a config to its worlds: one request for all candles, then features and scales of streams.
 
+Every primary symbol has a world of its own; streams that several worlds read are one in memory.
 History before the first decision is loaded as far as lookback, receptive field and warm-up need it,
 no further: the start of the history is part of the data's fingerprint.
 """
@@ -7,8 +8,8 @@ no further: the start of the history is part of the data's fingerprint.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mtf.config.build import build
 from mtf.config.schema import Config
@@ -28,11 +29,25 @@ Key = tuple[str, Timeframe]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A world and where it came from."""
+    """The world of every primary symbol, by symbol, and where they came from."""
 
-    world: World
+    worlds: dict[str, World]
     source: DataSource
     fingerprint: str
+
+    @property
+    def world(self) -> World:
+        """That of the first symbol."""
+        return next(iter(self.worlds.values()))
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """All candles of a config, and the streams that were computed from them so far."""
+
+    candles: Mapping[Key, Candles]
+    sets: Mapping[str, FeatureSet]
+    computed: dict[StreamSpec, Stream] = field(default_factory=dict)
 
 
 def feature_sets(config: Config) -> dict[str, FeatureSet]:
@@ -48,8 +63,11 @@ def feature_sets(config: Config) -> dict[str, FeatureSet]:
     return sets
 
 
-def load_world(
-    config: Config, sets: Mapping[str, FeatureSet], required_slots: Mapping[str, int]
+def load_worlds(
+    config: Config,
+    sets: Mapping[str, FeatureSet],
+    required_slots: Mapping[str, int],
+    symbols: Sequence[str] = (),
 ) -> Loaded:
     """Load all candles of a config and compute its streams.
 
@@ -57,31 +75,46 @@ def load_world(
         config: the run.
         sets: the feature set of every stream (``feature_sets``).
         required_slots: slots that a decision needs of every stream, the receptive field included.
+        symbols: the primary symbols; empty = those of the config.
 
     Raises:
         DataError: candles that are missing or can't be used.
     """
-    specs = {spec.name: spec for spec in config.stream_specs()}
-    clock = config.decisions.clock
-    clock_key = (config.symbol, clock)
-    starts = _history_starts(config, specs, sets, required_slots)
+    primaries = tuple(symbols) or tuple(config.decisions.symbols)
+    starts: dict[Key, int] = {}
+    for symbol in primaries:
+        for key, start in _history_starts(config, symbol, sets, required_slots).items():
+            starts[key] = min(start, starts.get(key, start))
     source = build("data_source", config.data)
     requests = [Request(*key, start, config.decisions.end_ms) for key, start in starts.items()]
-    delivered = dict(zip(starts, source.load(requests), strict=True))
-    streams: dict[str, Stream] = {}
+    candles = dict(zip(starts, source.load(requests), strict=True))
+    delivery = _Delivery(candles, sets)
+    worlds = {symbol: _world(config, symbol, delivery) for symbol in primaries}
+    return Loaded(worlds, source, fingerprint(candles))
+
+
+def _world(config: Config, symbol: str, delivery: _Delivery) -> World:
+    """The world of one primary symbol.
+
+    Raises:
+        DataError: fewer candles than a lookback.
+    """
+    specs = {spec.name: spec for spec in config.stream_specs(symbol)}
+    clock_key = (symbol, config.decisions.clock)
     for spec in _sources_first(specs):
-        candles = _candles_of(spec, specs, delivered)
-        streams[spec.name] = compute_stream(spec, candles, sets[spec.name])
-        _check_enough(streams[spec.name])
-    world = World(
-        symbol=config.symbol,
-        clock=clock,
-        streams={name: streams[name] for name in specs},
-        clock_candles=delivered[clock_key],
-        label_sigma=label_sigma(delivered[clock_key]),
+        if spec not in delivery.computed:
+            candles = _candles_of(spec, specs, delivery.candles)
+            delivery.computed[spec] = compute_stream(spec, candles, delivery.sets[spec.name])
+            _check_enough(delivery.computed[spec])
+    clock_candles = delivery.candles[clock_key]
+    return World(
+        symbol=symbol,
+        clock=config.decisions.clock,
+        streams={name: delivery.computed[spec] for name, spec in specs.items()},
+        clock_candles=clock_candles,
+        label_sigma=label_sigma(clock_candles),
         clock_latency_ms=_clock_latency(specs, clock_key),
     )
-    return Loaded(world, source, fingerprint(delivered))
 
 
 def fingerprint(delivered: Mapping[Key, Candles]) -> str:
@@ -94,14 +127,15 @@ def fingerprint(delivered: Mapping[Key, Candles]) -> str:
 
 def _history_starts(
     config: Config,
-    specs: Mapping[str, StreamSpec],
+    symbol: str,
     sets: Mapping[str, FeatureSet],
     required_slots: Mapping[str, int],
 ) -> dict[Key, int]:
     """Earliest open time (ms) wanted of each symbol and timeframe; the clock's candles first."""
+    specs = {spec.name: spec for spec in config.stream_specs(symbol)}
     first = config.decisions.start_ms
     clock = config.decisions.clock
-    starts = {(config.symbol, clock): _back(clock, first, LABEL_WARMUP)}
+    starts = {(symbol, clock): _back(clock, first, LABEL_WARMUP)}
     for spec in specs.values():
         root = _root(spec, specs)
         slots = required_slots[spec.name] + sets[spec.name].warmup

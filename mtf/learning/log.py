@@ -35,3 +35,25 @@ class Progress(Protocol):
 
     def close(self) -> None:
         """The run is over, or interrupted."""
+
+
+class Quiet(Log, Progress):
+    """Takes figures and says nothing: for runs of which only the model is wanted."""
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        """Nothing."""
+
+    def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def update(self, step: int, samples: int, figures: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def epoch(self, epoch: int, step: int, figures: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""

@@ -70,4 +70,20 @@ def asymmetric_pnl(
     return reduce(F.relu(pnl) * gain + F.relu(-pnl).square(), "batch ... -> batch", "mean")
 
 
-__all__ = ["asymmetric_pnl", "cross_entropy", "huber", "mse"]
+def neural_trader(
+    prediction: Float[Tensor, "batch *channel"], target: Float[Tensor, "batch *channel"]
+) -> Float[Tensor, " batch"]:
+    """Minus the profit and loss: its mean falls as the mean return rises.
+
+    ``pnl = prediction · target``: the prediction is the position, the target what one unit of it
+    earns. What trading costs comes off before: the head ``position`` hands in its net return as
+    the prediction and 1 as the target. Mean over the channels.
+
+    Args:
+        prediction: positions, in any unit.
+        target: what one unit earns.
+    """
+    return reduce(-prediction * target, "batch ... -> batch", "mean")
+
+
+__all__ = ["asymmetric_pnl", "cross_entropy", "huber", "mse", "neural_trader"]

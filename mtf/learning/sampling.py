@@ -2,7 +2,8 @@
 
 A batch is ``groups`` × ``decisions`` spaced ``stride`` clock steps apart. Consecutive decisions
 share their candles, which is what encoding once saves; spaced ones are less alike, which is what
-learning needs.
+learning needs. In a panel a group is about one symbol, drawn in proportion to the places where one
+of its groups may start: every decision of every symbol is as likely as any other.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mtf.errors import DataError
 from mtf.learning.splits import Part
 from mtf.market.world import World
 
-GROUPS, DROPOUT = 0, 1  # streams of random numbers
+GROUPS, DROPOUT, UNTOLD = 0, 1, 2  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class Sampler:
 
     Attributes:
         seed: of the run.
-        starts: where a group may start: clock closes (ms) whose candle is there.
+        starts: where a group may start: clock closes (ms) whose candle is there; symbol by symbol.
         groups: groups a batch.
         decisions: decisions a group.
         stride_ms: from one decision of a group to the next.
         stream_dropout: probability that a decision loses some streams.
+        counts: how many of the starts each symbol of a panel has; empty = all are of one symbol.
+        symbol_dropout: probability that a decision is not told its symbol.
     """
 
     seed: int
@@ -38,12 +41,27 @@ class Sampler:
     decisions: int
     stride_ms: int
     stream_dropout: float
+    counts: tuple[int, ...] = ()
+    symbol_dropout: float = 0.0
 
     def times(self, epoch: int, step: int, part: int = 0) -> Int64[np.ndarray, "group member"]:
-        """Decision times of a training step (``part`` counts the accumulated batches within it)."""
-        rng = np.random.default_rng([self.seed, epoch, step, part, GROUPS])
-        first = rng.choice(self.starts, self.groups)
-        return first[:, None] + np.arange(self.decisions) * self.stride_ms
+        """Decision times of a training step (``part`` counts the accumulated batches within it).
+
+        Groups of one symbol stand together, in the order of the symbols.
+        """
+        first = self.starts[self._drawn(epoch, step, part)]
+        return np.asarray(first[:, None] + np.arange(self.decisions) * self.stride_ms)
+
+    def symbols(self, epoch: int, step: int, part: int = 0) -> Int64[np.ndarray, " group"]:
+        """Which symbol each group of a training step is about; ascending."""
+        ends = np.cumsum(self.counts or (len(self.starts),))
+        symbols = ends.searchsorted(self._drawn(epoch, step, part), side="right")
+        return np.asarray(symbols, np.int64)
+
+    def untold(self, epoch: int, step: int, part: int = 0) -> Bool[np.ndarray, " decision"]:
+        """Which decisions are not told their symbol."""
+        rng = np.random.default_rng([self.seed, epoch, step, part, UNTOLD])
+        return rng.random(self.groups * self.decisions) < self.symbol_dropout
 
     def dropped(
         self, epoch: int, step: int, streams: int, part: int = 0
@@ -59,6 +77,14 @@ class Sampler:
         missing = np.where(losing, rng.integers(0, streams + 1, count), 0)
         rank = rng.random((count, streams)).argsort(axis=1).argsort(axis=1)
         return rank < missing[:, None]
+
+    def _drawn(self, epoch: int, step: int, part: int) -> Int64[np.ndarray, " group"]:
+        """The start of each group, as an index; in the order drawn where all are of one symbol."""
+        rng = np.random.default_rng([self.seed, epoch, step, part, GROUPS])
+        drawn = rng.choice(len(self.starts), self.groups)
+        ends = np.cumsum(self.counts or (len(self.starts),))
+        order = ends.searchsorted(drawn, side="right").argsort(kind="stable")
+        return np.asarray(drawn[order], np.int64)
 
 
 def group_starts(

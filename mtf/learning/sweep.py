@@ -7,7 +7,7 @@ choice. ``sweep`` keeps everything, in arrays that are allocated once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int64
 
 from mtf.learning.batches import BatchBuilder
-from mtf.learning.targets import Labels, any_present, labels_of
+from mtf.learning.targets import Labels, any_present, labels_of, pooled_labels
 from mtf.market.labels import Label
 from mtf.model.batch import Batch
 from mtf.model.hybrid import HybridModel
@@ -122,6 +122,19 @@ def collected(pieces: Iterable[Sweep], most: int) -> Sweep:
         for into, out_of in zip(whole.arrays(), piece.arrays(), strict=True):
             into[start:end] = out_of
     return whole.each(lambda array: array[:end])
+
+
+def pooled(sweeps: Sequence[Sweep]) -> Sweep:
+    """What was said of several symbols, one symbol behind the other; empty where nothing was."""
+    some = [one for one in sweeps if len(one.times)]
+    if len(some) < 2:
+        return some[0] if some else sweeps[0]
+    outputs = {
+        head: {name: np.concatenate([one.outputs[head][name] for one in some]) for name in said}
+        for head, said in some[0].outputs.items()
+    }
+    times = np.concatenate([one.times for one in some])
+    return Sweep(times, outputs, pooled_labels([one.labels for one in some]))
 
 
 def _arrays(values: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ chosen or measured on what happens in the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -36,6 +36,30 @@ def labels_of(
     return {
         name: {target: _label(head, target, world, times, end_ms) for target in head.targets}
         for name, head in heads.items()
+    }
+
+
+def pooled_label(labels: Sequence[Label]) -> Label:
+    """The labels of one target about several symbols, one symbol behind the other.
+
+    Ids of outcomes stay as they are: what has the same id in two symbols is one observation, since
+    what happened at the same time to two symbols is no second witness.
+    """
+    if len(labels) == 1:
+        return labels[0]
+    names = labels[0].values
+    return Label(
+        {name: np.concatenate([label.values[name] for label in labels]) for name in names},
+        np.concatenate([label.present for label in labels]),
+        np.concatenate([label.group for label in labels]),
+    )
+
+
+def pooled_labels(parts: Sequence[Labels]) -> Labels:
+    """The labels of all heads about several symbols, one symbol behind the other."""
+    return {
+        head: {target: pooled_label([part[head][target] for part in parts]) for target in targets}
+        for head, targets in parts[0].items()
     }
 
 

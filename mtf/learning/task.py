@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 
@@ -13,15 +15,17 @@ from mtf.config.schema import Config
 from mtf.errors import ConfigError, DataError
 from mtf.learning.batches import BatchBuilder
 from mtf.learning.fit import Fitting
-from mtf.learning.load import Loaded, feature_sets, load_world
+from mtf.learning.load import feature_sets, load_worlds
 from mtf.learning.log import Log, Progress
+from mtf.learning.panel import Panel
 from mtf.learning.sampling import Sampler, group_starts
 from mtf.learning.splits import Part, split
+from mtf.market.side_input import joint_fingerprint, with_history
 from mtf.market.times import iso
 from mtf.market.world import World
-from mtf.model.build import build_model
+from mtf.model.build import build_model, build_side_inputs
 from mtf.model.hybrid import HybridModel
-from mtf.plugins.contracts import DataSource
+from mtf.plugins.contracts import DataSource, SideInput
 
 
 @dataclass(frozen=True)
@@ -32,32 +36,40 @@ class Task:
         config: the resolved config.
         fabric: devices and precision.
         model: with fresh weights.
-        world: the market.
+        panel: the builders of batches, one a primary symbol.
         source: where the candles came from.
         fingerprint: sha256 of the candles.
         parts: train, validation, calibration and test.
         sampler: says which decisions a training step sees.
-        builder: makes the batches.
         paths: stream → the path it takes and why.
     """
 
     config: Config
     fabric: Fabric
     model: HybridModel
-    world: World
+    panel: Panel
     source: DataSource
     fingerprint: str
     parts: dict[str, Part]
     sampler: Sampler
-    builder: BatchBuilder
     paths: dict[str, str]
+
+    @property
+    def builder(self) -> BatchBuilder:
+        """Makes the batches of the first symbol."""
+        return self.panel.first
+
+    @property
+    def world(self) -> World:
+        """The market around the first symbol."""
+        return self.builder.world
 
     def fitting(self, log: Log, progress: Progress, folder: Path | None) -> Fitting:
         """The training loop of this task, ready to run."""
         training = self.config.training
         return Fitting(
             model=self.model,
-            builder=self.builder,
+            panel=self.panel,
             sampler=self.sampler,
             parts=self.parts,
             weights={name: head.weight for name, head in self.config.heads.items()},
@@ -84,24 +96,54 @@ def prepare(config: Config) -> Task:
     model = build_model(config, specs, channels, config.decisions.clock)
     once, paths = choose_paths(model, config.training.sampling.path)
     required = {spec.name: model.required_slots(spec.name) for spec in specs}
-    loaded: Loaded = load_world(config, sets, required)
+    sides = [_sides(config, symbol) for symbol in config.decisions.symbols]
+    loaded = load_worlds(config, sets, reduce(with_history, sides, required))
     shares = config.split.model_dump()
     parts = split(config.decisions.start_ms, config.decisions.end_ms, shares, loaded.world.clock)
-    check_parts(loaded.world, parts)
     heads, forming = model.heads_by_name, model.forming_streams
-    builder = BatchBuilder(loaded.world, heads, required, once, forming)
+    builders = {}
+    for index, (symbol, world) in enumerate(loaded.worlds.items()):
+        check_parts(world, parts)
+        told = index if config.panel else None
+        builders[symbol] = BatchBuilder(world, heads, required, once, forming, sides[index], told)
     return Task(
         config=config,
         fabric=fabric,
         model=model,
-        world=loaded.world,
+        panel=Panel(builders),
         source=loaded.source,
-        fingerprint=loaded.fingerprint,
+        fingerprint=reduce(joint_fingerprint, sides, loaded.fingerprint),
         parts=parts,
-        sampler=make_sampler(config, loaded.world, parts["train"]),
-        builder=builder,
+        sampler=make_sampler(config, list(loaded.worlds.values()), parts["train"]),
         paths=paths,
     )
+
+
+def left_out(task: Task, symbol: str, part: str) -> tuple[BatchBuilder, DataSource]:
+    """What asks the model about a symbol that was left out of training, loaded now.
+
+    Everything is as for the symbols of the run, but for the model: it is told that it has not
+    learned this one. (Trained on one symbol alone it takes any for that one.)
+
+    Args:
+        task: with the model.
+        symbol: to ask about.
+        part: in which there must be candles.
+
+    Raises:
+        DataError: no candles of the symbol.
+    """
+    config, known = task.config, task.builder
+    sides = _sides(config, symbol)
+    required = with_history(known.required_slots, sides)
+    loaded = load_worlds(config, feature_sets(config), required, [symbol])
+    check_parts(loaded.world, {part: task.parts[part]})
+    return replace(known, world=loaded.world, sides=sides, symbol=None), loaded.source
+
+
+def _sides(config: Config, symbol: str) -> dict[str, SideInput]:
+    """The side inputs of a symbol's decisions."""
+    return build_side_inputs(config, config.stream_specs(symbol), config.decisions.clock, symbol)
 
 
 def make_fabric(config: Config) -> Fabric:
@@ -126,20 +168,23 @@ def make_fabric(config: Config) -> Fabric:
         ) from error
 
 
-def make_sampler(config: Config, world: World, part: Part) -> Sampler:
+def make_sampler(config: Config, worlds: Sequence[World], part: Part) -> Sampler:
     """What draws the decisions of training steps.
 
     Raises:
         DataError: the part is too short for the sampling.
     """
     sampling = config.training.sampling
+    starts = [group_starts(world, part, sampling.decisions, sampling.stride) for world in worlds]
     return Sampler(
         seed=config.seed,
-        starts=group_starts(world, part, sampling.decisions, sampling.stride),
+        starts=np.concatenate(starts),
         groups=sampling.groups,
         decisions=sampling.decisions,
-        stride_ms=sampling.stride * world.clock.duration_ms,
+        stride_ms=sampling.stride * config.decisions.clock.duration_ms,
         stream_dropout=config.training.stream_dropout,
+        counts=tuple(map(len, starts)),
+        symbol_dropout=config.training.symbol_dropout,
     )
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from mtf.errors import DataError
-from mtf.learning.batches import BatchBuilder, targets_of
+from mtf.learning.batches import targets_of
+from mtf.learning.panel import Panel
 from mtf.learning.splits import Part
-from mtf.learning.sweep import Sweep, sweep
+from mtf.learning.sweep import Sweep, pooled, sweep
 from mtf.market.labels import Label
 from mtf.model.hybrid import HybridModel
 from mtf.plugins.contracts import Head
@@ -23,7 +24,8 @@ class Validation:
 
     Attributes:
         loss: the weighted total, as in training.
-        figures: losses by head and metrics by head and target, by name.
+        figures: losses by head and metrics by head and target, by name; the total loss of each
+            symbol of a panel.
     """
 
     loss: float
@@ -32,29 +34,41 @@ class Validation:
 
 def validate(
     model: HybridModel,
-    builder: BatchBuilder,
+    panel: Panel,
     part: Part,
     weights: Mapping[str, float],
     stride: int,
 ) -> Validation:
-    """Ask the model about every ``stride``-th decision of the part.
+    """Ask the model about every ``stride``-th decision of the part, about every symbol.
 
     Raises:
         DataError: no decision of the part has a label.
     """
-    times = part.times(builder.world.clock, stride)
-    found = sweep(model, builder, times, part.end_ms)
+    times = part.times(panel.clock, stride)
+    sweeps = {
+        symbol: sweep(model, builder, times, part.end_ms)
+        for symbol, builder in panel.builders.items()
+    }
+    found = pooled(list(sweeps.values()))
     if not len(found.times):
         raise DataError(
             f"none of the {len(times)} decisions of the {part.name} part has a label",
             "labels within the part: candles after each decision, and a history to scale them by",
             f"check the data's dates against decisions.start … end, or raise split.{part.name}",
         )
-    losses = head_losses(builder.heads, found)
+    losses = head_losses(panel.heads, found)
     figures = {f"{name}/loss": loss for name, loss in losses.items()}
     for name in losses:
-        figures |= _metrics(name, builder.heads[name], found)
-    return Validation(sum(weights[name] * loss for name, loss in losses.items()), figures)
+        figures |= _metrics(name, panel.heads[name], found)
+    for symbol, one in sweeps.items() if len(sweeps) > 1 else ():
+        if len(one.times):
+            figures[f"{symbol}/loss"] = _total(head_losses(panel.heads, one), weights)
+    return Validation(_total(losses, weights), figures)
+
+
+def _total(losses: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The weighted sum, as in training."""
+    return sum(weights[name] * loss for name, loss in losses.items())
 
 
 @torch.inference_mode()

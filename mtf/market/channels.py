@@ -14,6 +14,9 @@ from mtf.market.asof import Known
 from mtf.market.candles import VOLUME
 from mtf.market.kernels import VOLUME_SHARE
 
+LARGEST_LOG = 50.0
+"""Largest log ratio to the last close or the mean volume that a candle is decoded to."""
+
 
 def encode(
     ohlcv: Float64[np.ndarray, "decision 5"], known: Known
@@ -35,9 +38,18 @@ def encode(
 def decode(
     candles: Float[np.ndarray, "decision 5"], known: Known
 ) -> Float64[np.ndarray, "decision 5"]:
-    """Channels back to prices and volume: the inverse of ``encode``; NaN where unknown."""
+    """Channels back to prices and volume: the inverse of ``encode``; NaN where unknown.
+
+    Moves beyond e^±50 are cut off there: whatever a network says is finite, in float32, too.
+    """
     channels = candles.astype(np.float64)
-    prices = known.last_close[:, None] * np.exp(channels[:, :VOLUME] * known.sigma[:, None])
-    share = np.exp(channels[:, VOLUME]) * (1 + VOLUME_SHARE) - VOLUME_SHARE
+    moves = _cut(channels[:, :VOLUME] * known.sigma[:, None])
+    prices = known.last_close[:, None] * np.exp(moves)
+    share = np.exp(_cut(channels[:, VOLUME])) * (1 + VOLUME_SHARE) - VOLUME_SHARE
     volume = np.maximum(share, 0.0) * known.volume_mean
     return np.concatenate([prices, volume[:, None]], axis=1)
+
+
+def _cut(log: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+    """Within what a price or a volume can be multiplied by."""
+    return np.asarray(np.clip(log, -LARGEST_LOG, LARGEST_LOG))

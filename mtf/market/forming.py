@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -48,6 +49,7 @@ def forming(
     stream: str,
     known: Mapping[str, Known],
     present: Mapping[str, Bool[np.ndarray, " decision"]],
+    hidden: Mapping[str, Int64[np.ndarray, " decision"]] = MappingProxyType({}),
 ) -> Forming:
     """The forming candle of a stream, from the finest stream that is present.
 
@@ -57,6 +59,8 @@ def forming(
         stream: name of the stream.
         known: what is known of every stream at ``times``.
         present: which decisions have each stream.
+        hidden: how many of a stream's last slots have not arrived at each decision, where that is
+            not what the candles say.
     """
     specs = {name: one.spec for name, one in world.streams.items()}
     candle, elapsed = np.zeros((len(times), 5)), np.zeros(len(times))
@@ -69,6 +73,7 @@ def forming(
             specs[stream].timeframe,
             times[chosen],
             known[name].last_slot[chosen],
+            hidden[name][chosen] if name in hidden else 0,
         )
     return Forming(candle, elapsed, elapsed > 0)
 
@@ -100,13 +105,13 @@ def finer_streams(specs: Iterable[StreamSpec], coarse: StreamSpec) -> list[str]:
 
 
 def _seen(
-    fine: Stream, timeframe: Timeframe, times: Times, last_slot: Times
+    fine: Stream, timeframe: Timeframe, times: Times, last_slot: Times, hidden: Times | int
 ) -> tuple[Float64[np.ndarray, "decision 5"], Float64[np.ndarray, " decision"]]:
     """What the fine stream has seen of the coarse slot that holds each time, and its share."""
     candles, spec = fine.candles, fine.spec
     opened = timeframe.open_time(timeframe.slot(times))
     first = spec.timeframe.slot(opened) - candles.first_slot
-    last = last_slot - candles.first_slot
+    last = last_slot - hidden - candles.first_slot
     by_timetable = np.empty(0, np.int64)
     available_at = by_timetable if candles.available_at is None else candles.available_at
     candle, found = forming_candles(candles.ohlcv, candles.valid, available_at, times, first, last)

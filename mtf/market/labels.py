@@ -38,7 +38,8 @@ class Label:
         values: named arrays with one row a decision; 0 where absent.
         present: whether the decision has a label.
         group: id of the distinct outcome: decisions that share one (all minutes of a day share
-            its 1d candle) are one observation when intervals are computed.
+            its 1d candle) are one observation when intervals are computed. In a panel so are
+            those with the same id about two symbols: let it count time.
     """
 
     values: dict[str, np.ndarray]

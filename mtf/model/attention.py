@@ -6,6 +6,12 @@ published setting: it keeps the fused kernels off, so it costs time and, at many
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float
@@ -54,6 +60,23 @@ class AttentionBlock(nn.Module):
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=keys, dropout_p=drop)
         read = rearrange(read, "batch head query dim -> batch query (head dim)")
         return x + self.dropout(self.out(read))  # type: ignore[no-any-return]
+
+    def weights(
+        self,
+        x: Float[Tensor, "batch query dim"],
+        mask: Bool[Tensor, "batch key"] | None,
+        source: Float[Tensor, "batch key dim"] | None = None,
+    ) -> Float[Tensor, "batch head query key"]:
+        """How much of each key's value every query takes in ``forward``, without dropout.
+
+        Rows sum to 1, and keys behind the mask have 0. This takes the memory that the fused kernels
+        of ``forward`` spare.
+        """
+        query, key, _ = self._project(self.norm(x), source)
+        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None, None, :], -torch.inf)
+        return scores.softmax(-1)
 
     def _project(self, x: Tensor, source: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         if source is None or self.source_norm is None:
@@ -108,4 +131,40 @@ class TransformerLayer(nn.Module):
         return self.feedforward(self.attention(x, mask))  # type: ignore[no-any-return]
 
 
-__all__ = ["AttentionBlock", "FeedForward", "TransformerLayer"]
+STATE = -1
+"""Stands for the state among the indices of streams."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One place in a fusion where streams read each other.
+
+    Attributes:
+        name: of the layer.
+        block: that reads.
+        asking: for whom each of its queries asks: the index of a stream, or ``STATE``.
+        answering: for whom each of its keys answers.
+    """
+
+    name: str
+    block: AttentionBlock
+    asking: tuple[int, ...]
+    answering: tuple[int, ...]
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A fusion that can tell where its streams read each other."""
+
+    def readings(self) -> Sequence[Reading]:
+        """The places, in the order in which they are passed."""
+
+
+__all__ = [
+    "STATE",
+    "AttentionBlock",
+    "FeedForward",
+    "Reading",
+    "Reads",
+    "TransformerLayer",
+]

@@ -6,7 +6,7 @@ The same value serves both paths. *Encode once*: one block serves all decisions 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from jaxtyping import Bool, Float32, Int64
@@ -47,6 +47,24 @@ class StreamBatch:
 
 
 @dataclass
+class SideBatch:
+    """One side input of a batch; vectors have one step of time.
+
+    Attributes:
+        values: what stands behind ``valid == False`` is never looked at.
+        valid: which elements are there; a decision without the side input has none.
+    """
+
+    values: Float32[Tensor, "decision time element"]
+    valid: Bool[Tensor, "decision time element"]
+
+    def to(self, device: torch.device | str) -> SideBatch:
+        """The same on another device."""
+        parts = self.values, self.valid
+        return SideBatch(*(part.to(device, non_blocking=True) for part in parts))
+
+
+@dataclass
 class TargetBatch:
     """Labels of one target of one head; rows without a label hold zeros."""
 
@@ -66,10 +84,15 @@ class Batch:
     Attributes:
         streams: by stream name; all have the same number of decisions.
         targets: head -> target -> labels; empty at prediction.
+        side: side inputs by name; one that is not here counts as missing.
+        symbol: which symbol of a panel each decision is about, counted as the config lists them;
+            -1 = one that the model has not learned. None = not told of any decision.
     """
 
     streams: dict[str, StreamBatch]
     targets: dict[str, dict[str, TargetBatch]]
+    side: dict[str, SideBatch] = field(default_factory=dict)
+    symbol: Int64[Tensor, " decision"] | None = None
 
     @property
     def size(self) -> int:
@@ -84,7 +107,9 @@ class Batch:
                 head: {name: target.to(device) for name, target in targets.items()}
                 for head, targets in self.targets.items()
             },
+            {name: side.to(device) for name, side in self.side.items()},
+            None if self.symbol is None else self.symbol.to(device),
         )
 
 
-__all__ = ["Batch", "StreamBatch", "TargetBatch"]
+__all__ = ["Batch", "SideBatch", "StreamBatch", "TargetBatch"]

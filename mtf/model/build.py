@@ -15,10 +15,11 @@ from mtf.model.embeddings import TokenEmbeddings
 from mtf.model.forming import FormingToken
 from mtf.model.hybrid import HybridModel
 from mtf.model.shared import stream_encoders
+from mtf.model.side import SideToken
 from mtf.model.tokens import Spans, token_spans
 from mtf.model.trial import try_parts
 from mtf.plugins import registry
-from mtf.plugins.contracts import Head, HeadContext
+from mtf.plugins.contracts import Head, HeadContext, SideContext, SideInput
 
 
 def build_model(
@@ -46,23 +47,25 @@ def build_model(
     shown = [spec.name in forming for spec in streams]
     channels = {spec.name: in_channels[spec.name] for spec in streams}
     make = partial(build, "encoder", encoder)
+    sides = build_side_inputs(config, streams, clock)
     model = HybridModel(
         streams,
         stream_encoders(lambda count: make(count, dim), channels, encoder.weights),
         spans,
-        TokenEmbeddings(streams, spans, dim, config.model.embeddings.position),
+        TokenEmbeddings(streams, spans, dim, config.model.embeddings.position, config.panel),
         build(
             "fusion",
             config.model.fusion,
             dim,
-            token_stream(spans, shown),
+            token_stream(spans, shown, len(sides)),
         ),
         build_heads(config, streams, clock),
         tokens.dropout,
         FormingToken(dim) if forming else None,
         forming,
+        {name: SideToken(len(side.elements), dim) for name, side in sides.items()},
     )
-    try_parts(model, config, in_channels, sum(map(len, spans)))
+    try_parts(model, config, in_channels, sum(map(len, spans)) + len(sides))
     return model
 
 
@@ -76,6 +79,7 @@ def build_heads(
         clock=clock,
         order_latency_ms=config.costs.order_latency_ms,
         round_trip_cost=round_trip_cost(config.costs),
+        stride=config.training.sampling.stride,
     )
     heads: dict[str, Head] = {}
     for name, spec in sorted(config.heads.items(), key=lambda item: _reads(item[1].name)):
@@ -98,11 +102,34 @@ def forming_streams(streams: tuple[StreamSpec, ...]) -> tuple[str, ...]:
     return tuple(spec.name for spec in streams if finer_streams(streams, spec))
 
 
-def token_stream(spans: list[Spans], forming: Sequence[bool] = ()) -> tuple[int, ...]:
-    """The stream that each token belongs to; ``forming``: which streams have one token more."""
+def build_side_inputs(
+    config: Config, streams: tuple[StreamSpec, ...], clock: Timeframe, symbol: str | None = None
+) -> dict[str, SideInput]:
+    """The side inputs of a config by name; files of theirs are not read yet."""
+    context = SideContext(symbol or config.symbol, streams, clock, config.seed)
+    return {name: build("side_input", spec, context) for name, spec in config.side_inputs.items()}
+
+
+def token_stream(
+    spans: list[Spans], forming: Sequence[bool] = (), sides: int = 0
+) -> tuple[int, ...]:
+    """The stream that each token belongs to.
+
+    Args:
+        spans: the tokens of each stream.
+        forming: which streams have one token more.
+        sides: side inputs: one token each, as if of further streams.
+    """
     more = [*forming, *[False] * (len(spans) - len(forming))]
-    counts = [len(tokens) + extra for tokens, extra in zip(spans, more, strict=True)]
+    counts = [len(tokens) + extra for tokens, extra in zip(spans, more, strict=True)] + [1] * sides
     return tuple(index for index, count in enumerate(counts) for _ in range(count))
 
 
-__all__ = ["build_heads", "build_model", "forming_streams", "round_trip_cost", "token_stream"]
+__all__ = [
+    "build_heads",
+    "build_model",
+    "build_side_inputs",
+    "forming_streams",
+    "round_trip_cost",
+    "token_stream",
+]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 
 from mtf.errors import ConfigError
@@ -33,22 +33,35 @@ class TokenEmbeddings(nn.Module):
         spans: the tokens of each stream.
         embed_dim: size of a token.
         position: ``span`` (learned from the ages of a token's slots) or ``none``.
+        panel: the primary symbols where they are several: tokens of primary streams are then told
+            each decision's own symbol, or by one more vector that it is none of these.
     """
 
+    panel_rows: Tensor
+
     def __init__(
-        self, streams: Sequence[StreamSpec], spans: Sequence[Spans], embed_dim: int, position: str
+        self,
+        streams: Sequence[StreamSpec],
+        spans: Sequence[Spans],
+        embed_dim: int,
+        position: str,
+        panel: Sequence[str] = (),
     ) -> None:
         super().__init__()
         if position not in POSITIONS:
             raise ConfigError(f"found position {position!r}", f"one of {', '.join(POSITIONS)}")
         kinds = [[s.timeframe.name for s in streams]]
         kinds += [[s.role for s in streams], [s.symbol for s in streams]]
+        names = [sorted({*kind, *more}) for kind, more in zip(kinds, ((), (), panel), strict=True)]
         self.index = [
-            tuple(sorted(set(kind)).index(kind[i]) for kind in kinds) for i in range(len(streams))
+            tuple(known.index(kind[i]) for known, kind in zip(names, kinds, strict=True))
+            for i in range(len(streams))
         ]
-        self.timeframe, self.role, self.symbol = (
-            learned(len(set(kind)), embed_dim) for kind in kinds
-        )
+        counts = [len(names[0]), len(names[1]), len(names[2]) + bool(panel)]
+        self.timeframe, self.role, self.symbol = (learned(count, embed_dim) for count in counts)
+        self.varying = [bool(panel) and spec.role == "primary" for spec in streams]
+        rows = [*map(names[2].index, panel), len(names[2])]  # -1 finds the last: none of these
+        self.register_buffer("panel_rows", torch.tensor(rows), persistent=False)
         self.span = small_linear(embed_dim) if position == "span" else None
         self.report = nn.ModuleList(small_linear(embed_dim) for _ in streams)
         self.missing = learned(embed_dim)
@@ -63,27 +76,37 @@ class TokenEmbeddings(nn.Module):
         present: Bool[Tensor, " decision"],
         log_sigma: Float[Tensor, " decision"],
         age: Float[Tensor, " decision"],
+        symbol: Int64[Tensor, " decision"] | None = None,
     ) -> tuple[Float[Tensor, "decision token dim"], Bool[Tensor, "decision token"]]:
         """Embed the tokens of the stream with that index; return them and their mask.
 
         A stream that is absent, or none of whose tokens has a valid slot, shows the learned
         "missing" vector as its first token and nothing else.
         """
-        origin = self.origin(stream)
+        origin = self.origin(stream, symbol)
         shown = present & mask.any(1)
         report = torch.stack([log_sigma, age], dim=-1)
         report = self.report[stream](torch.where(shown.unsqueeze(-1), report, 0.0))
-        tokens = tokens + (origin + self._position(stream)) + report.unsqueeze(1)
+        tokens = tokens + (origin.unsqueeze(-2) + self._position(stream)) + report.unsqueeze(1)
         absent = ~shown.unsqueeze(-1)
         first = torch.where(absent, self.missing + origin, tokens[:, 0])
         tokens = torch.cat([first.unsqueeze(1), tokens[:, 1:]], dim=1)
         mask = torch.cat([mask[:, :1] | absent, mask[:, 1:] & ~absent], dim=1)
         return tokens, mask
 
-    def origin(self, stream: int) -> Float[Tensor, " dim"]:
-        """What says which timeframe, role and symbol a token of the stream is of."""
-        timeframe, role, symbol = self.index[stream]
-        return self.timeframe[timeframe] + self.role[role] + self.symbol[symbol]
+    def origin(
+        self, stream: int, symbol: Int64[Tensor, " decision"] | None = None
+    ) -> Float[Tensor, "*decision dim"]:
+        """What says which timeframe, role and symbol a token of the stream is of.
+
+        One vector for all decisions, or one a decision where its symbol is told (see ``Batch``).
+        """
+        timeframe, role, row = self.index[stream]
+        origin = self.timeframe[timeframe] + self.role[role]
+        if not self.varying[stream]:
+            return origin + self.symbol[row]
+        told = self.panel_rows[-1] if symbol is None else self.panel_rows[symbol]
+        return origin + self.symbol[told]
 
     def _position(self, stream: int) -> Tensor | float:
         return 0.0 if self.span is None else self.span(getattr(self, f"ages_{stream}"))

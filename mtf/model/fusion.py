@@ -6,12 +6,15 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from mtf.errors import ConfigError
-from mtf.model.attention import AttentionBlock, FeedForward, TransformerLayer
+from mtf.model.attention import STATE, AttentionBlock, FeedForward, Reading, TransformerLayer
 from mtf.plugins.contracts import Fused, Fusion
+
+Some = Int64[Tensor, " some"] | slice
+EVERY = slice(None)
 
 
 class StreamMean(nn.Module):
@@ -24,10 +27,16 @@ class StreamMean(nn.Module):
         self.register_buffer("members", stream_members(token_stream), persistent=False)
 
     def forward(
-        self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
+        self,
+        tokens: Float[Tensor, "batch token dim"],
+        mask: Bool[Tensor, "batch token"],
+        some: Some = EVERY,
     ) -> Float[Tensor, "batch stream dim"]:
-        """Average; tokens that are masked must be finite (they are selected away before)."""
-        taken = (self.members & mask.unsqueeze(1)).to(tokens.dtype)
+        """Average; tokens that are masked must be finite (they are selected away before).
+
+        ``some``: which of all tokens these are.
+        """
+        taken = (self.members[:, some] & mask.unsqueeze(1)).to(tokens.dtype)
         return (taken @ tokens) / taken.sum(-1, keepdim=True).clamp(min=1)
 
 
@@ -72,6 +81,12 @@ def with_summary(
     return torch.cat([first, selected(tokens, mask)], dim=1), F.pad(mask, (1, 0), value=True)
 
 
+def readings_of(layers: nn.ModuleList, members: tuple[int, ...]) -> list[Reading]:
+    """What layers read in which all members ask and answer."""
+    blocks = [layer.attention for layer in layers if isinstance(layer, TransformerLayer)]
+    return [Reading(f"layer {i + 1}", one, members, members) for i, one in enumerate(blocks)]
+
+
 class Attention(Fusion):
     """Transformer layers over the tokens of all streams; a learned token reads out the state.
 
@@ -102,6 +117,7 @@ class Attention(Fusion):
         super().__init__()
         if num_layers < 1:
             raise ConfigError(f"found num_layers {num_layers}", "at least 1")
+        self.token_stream = token_stream
         self.summary = learned(embed_dim)
         self.layers = nn.ModuleList(
             TransformerLayer(embed_dim, num_heads, feedforward_dim, dropout)
@@ -117,15 +133,32 @@ class Attention(Fusion):
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
     ) -> Fused:
         """Fuse."""
-        x, keys = with_summary(self.summary, tokens, mask)
+        return self.among(EVERY, tokens, mask)
+
+    def among(
+        self,
+        some: Some,
+        tokens: Float[Tensor, "batch token dim"],
+        mask: Bool[Tensor, "batch token"],
+    ) -> Fused:
+        """Fuse; other tokens than ``some``, which no decision has, cost nothing."""
+        shown = mask[:, some]
+        x, keys = with_summary(self.summary, tokens[:, some], shown)
         for layer in self.layers:
             x = layer(x, keys)
-        asking = torch.cat([x[:, :1], self.stream_mean(x[:, 1:], mask)], dim=1)
+        asking = torch.cat([x[:, :1], self.stream_mean(x[:, 1:], shown, some)], dim=1)
         x = self.norm(self.widen(self.read(asking, keys, x)))
         state = x[:, 0]
         if self.shortcut is not None:
             state = state + self.shortcut(selected(tokens, mask).flatten(1))
         return Fused(state, x[:, 1:])
+
+    def readings(self) -> list[Reading]:
+        """Every token reads every other, then the state and each stream read all of them."""
+        everyone = (STATE, *self.token_stream)
+        asking = (STATE, *range(max(self.token_stream) + 1))
+        last = Reading("last layer", self.read, asking, everyone)
+        return [*readings_of(self.layers, everyone), last]
 
 
 class Full(Fusion):
@@ -153,6 +186,7 @@ class Full(Fusion):
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
+        self.token_stream = token_stream
         self.summary = learned(embed_dim)
         self.layers = nn.ModuleList(
             TransformerLayer(embed_dim, num_heads, feedforward_dim, dropout)
@@ -165,11 +199,25 @@ class Full(Fusion):
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
     ) -> Fused:
         """Fuse."""
-        x, keys = with_summary(self.summary, tokens, mask)
+        return self.among(EVERY, tokens, mask)
+
+    def among(
+        self,
+        some: Some,
+        tokens: Float[Tensor, "batch token dim"],
+        mask: Bool[Tensor, "batch token"],
+    ) -> Fused:
+        """Fuse; other tokens than ``some``, which no decision has, cost nothing."""
+        shown = mask[:, some]
+        x, keys = with_summary(self.summary, tokens[:, some], shown)
         for layer in self.layers:
             x = layer(x, keys)
         x = self.norm(x)
-        return Fused(x[:, 0], self.stream_mean(x[:, 1:], mask))
+        return Fused(x[:, 0], self.stream_mean(x[:, 1:], shown, some))
+
+    def readings(self) -> list[Reading]:
+        """Every token reads every other."""
+        return readings_of(self.layers, (STATE, *self.token_stream))
 
 
 class Latent(Fusion):
@@ -199,7 +247,7 @@ class Latent(Fusion):
         super().__init__()
         if num_latents < 1:
             raise ConfigError(f"found num_latents {num_latents}", "at least 1")
-        self.num_latents = num_latents
+        self.num_latents, self.token_stream = num_latents, token_stream
         self.queries = learned(num_latents + max(token_stream) + 1, embed_dim)
         self.read = AttentionBlock(embed_dim, num_heads, dropout, cross=True)
         self.widen = FeedForward(embed_dim, feedforward_dim, dropout)
@@ -213,12 +261,28 @@ class Latent(Fusion):
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
     ) -> Fused:
         """Fuse."""
+        return self.among(EVERY, tokens, mask)
+
+    def among(
+        self,
+        some: Some,
+        tokens: Float[Tensor, "batch token dim"],
+        mask: Bool[Tensor, "batch token"],
+    ) -> Fused:
+        """Fuse; other tokens than ``some``, which no decision has, cost nothing."""
         x = self.queries.expand(len(tokens), -1, -1)
-        x = self.widen(self.read(x, mask, selected(tokens, mask)))
+        shown = mask[:, some]
+        x = self.widen(self.read(x, shown, selected(tokens[:, some], shown)))
         for layer in self.layers:
             x = layer(x, None)
         x = self.norm(x)
         return Fused(x[:, : self.num_latents].mean(1), x[:, self.num_latents :])
+
+    def readings(self) -> list[Reading]:
+        """Latents and streams read all tokens, then each other; the latents are the state."""
+        asking = (STATE,) * self.num_latents + tuple(range(max(self.token_stream) + 1))
+        first = Reading("reading", self.read, asking, self.token_stream)
+        return [first, *readings_of(self.layers, asking)]
 
 
 class Mean(Fusion):
@@ -242,10 +306,12 @@ class Concat(Fusion):
     """No attention: one vector a stream, concatenated, through a perceptron of two layers.
 
     What a stream says stands at a place of its own, so that streams are told apart without
-    embeddings; how the tokens of one stream differ is lost.
+    embeddings; how the tokens of one stream differ is lost, unless ``pool: all``.
 
     Args:
-        pool: the vector of a stream: ``mean`` of its unmasked tokens, or the ``last`` of them.
+        pool: the vector of a stream: ``mean`` of its unmasked tokens, the ``last`` of them, or
+            ``all`` of them side by side, which with tokens ``all`` is the whole window (and
+            weights for every slot of it).
         hidden_dim: width between the two layers.
         dropout: after the first layer.
     """
@@ -255,15 +321,16 @@ class Concat(Fusion):
         embed_dim: int,
         token_stream: tuple[int, ...],
         *,
-        pool: Literal["mean", "last"] = "mean",
+        pool: Literal["mean", "last", "all"] = "mean",
         hidden_dim: int = 256,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        streams = max(token_stream) + 1
-        self.pool = StreamMean(token_stream) if pool == "mean" else StreamLast(token_stream)
+        vectors = len(token_stream) if pool == "all" else max(token_stream) + 1
+        self.all = pool == "all"
+        self.pool = StreamLast(token_stream) if pool == "last" else StreamMean(token_stream)
         self.perceptron = nn.Sequential(
-            nn.Linear(streams * embed_dim, hidden_dim),
+            nn.Linear(vectors * embed_dim, hidden_dim),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.Linear(hidden_dim, embed_dim),
@@ -274,8 +341,10 @@ class Concat(Fusion):
         self, tokens: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"]
     ) -> Fused:
         """Fuse."""
-        streams = self.pool(selected(tokens, mask), mask)
-        return Fused(self.perceptron(streams.flatten(1)), self.stream(streams))
+        tokens = selected(tokens, mask)
+        streams = self.pool(tokens, mask)
+        read = tokens if self.all else streams
+        return Fused(self.perceptron(read.flatten(1)), self.stream(streams))
 
 
 __all__ = [
@@ -287,5 +356,6 @@ __all__ = [
     "Mean",
     "StreamMean",
     "learned",
+    "readings_of",
     "selected",
 ]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from mtf.market.finding import counted
@@ -19,8 +20,12 @@ from mtf.model.batch import Batch, StreamBatch
 from mtf.model.embeddings import TokenEmbeddings
 from mtf.model.forming import FormingToken
 from mtf.model.layers import cache_pieces
+from mtf.model.side import SideToken
 from mtf.model.tokens import Spans, drop_tokens, pool
 from mtf.plugins.contracts import Encoder, Fusion, Head
+
+Pooled = tuple[Float[Tensor, "decision _ dim"], Bool[Tensor, "decision _"]]
+"""Tokens of one stream, and which of them have a valid slot."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class HybridModel(nn.Module):
         token_dropout: probability that a decision loses a token in training.
         forming: reads the candle that is not closed yet; None = no such tokens.
         forming_streams: names of the streams that have such a token, as their last.
+        sides: what reads each side input, by name; their tokens stand behind those of all streams.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class HybridModel(nn.Module):
         token_dropout: float = 0.0,
         forming: FormingToken | None = None,
         forming_streams: Sequence[str] = (),
+        sides: Mapping[str, SideToken] | None = None,
     ) -> None:
         super().__init__()
         self.streams = tuple(streams)
@@ -69,6 +76,7 @@ class HybridModel(nn.Module):
         self.heads = nn.ModuleDict(heads)
         self.token_dropout = token_dropout
         self.forming, self.forming_streams = forming, tuple(forming_streams)
+        self.sides = nn.ModuleDict(sides or {})
         for i, tokens in enumerate(spans):
             self.register_buffer(f"spans_{i}", torch.tensor(tokens), persistent=False)
 
@@ -82,7 +90,7 @@ class HybridModel(nn.Module):
 
     def encode(self, batch: Batch) -> list[Encoded]:
         """Encode the blocks of every stream, in the order of the streams."""
-        return [self._encode(i, batch.streams[s.name]) for i, s in enumerate(self.streams)]
+        return [self.encode_stream(i, batch.streams[s.name]) for i, s in enumerate(self.streams)]
 
     def tokens(
         self, batch: Batch, encoded: Sequence[Encoded]
@@ -93,58 +101,106 @@ class HybridModel(nn.Module):
             batch: the one that was encoded, or one that sees less of the same blocks.
             encoded: what ``encode`` returned.
         """
+        return self.dressed(batch, self.pooled(batch, encoded))
+
+    def pooled(self, batch: Batch, encoded: Sequence[Encoded]) -> list[Pooled]:
+        """The bare tokens of every stream: means of what was encoded, by spans."""
+        streams = [batch.streams[spec.name] for spec in self.streams]
+        return [
+            pool(one.values, one.seen, stream.block, stream.last, self.spans(i))
+            for i, (stream, one) in enumerate(zip(streams, encoded, strict=True))
+        ]
+
+    def dressed(
+        self, batch: Batch, pooled: Sequence[Pooled]
+    ) -> tuple[Float[Tensor, "decision token dim"], Bool[Tensor, "decision token"]]:
+        """All tokens of every decision: the bare ones embedded, and those beside the streams."""
         parts = [
-            self._tokens(i, batch.streams[spec.name], encoded[i])
+            self._tokens(i, batch.streams[spec.name], pooled[i], batch.symbol)
             for i, spec in enumerate(self.streams)
         ]
+        parts += [self._side(name, batch) for name in self.sides]
         tokens = torch.cat([tokens for tokens, _ in parts], dim=1)
         return tokens, torch.cat([mask for _, mask in parts], dim=1)
 
     def answer(
-        self, tokens: Float[Tensor, "decision token dim"], mask: Bool[Tensor, "decision token"]
+        self,
+        tokens: Float[Tensor, "decision token dim"],
+        mask: Bool[Tensor, "decision token"],
+        *,
+        sparse: bool = False,
     ) -> dict[str, dict[str, Tensor]]:
-        """Fuse the tokens and ask every head."""
+        """Fuse the tokens and ask every head.
+
+        Args:
+            tokens: of all decisions.
+            mask: where they are.
+            sparse: leave tokens that no decision has out of the work, where the fusion can: the
+                same but for rounding.
+        """
         if self.training:
             return self._answer(tokens, mask)
-        pieces = (cache_pieces(part, tokens.shape[-1]) for part in (tokens, mask))
-        return _joined([self._answer(*piece) for piece in zip(*pieces, strict=True)])
+        some = mask.any(0).nonzero().squeeze(1) if sparse else None
+        parts = (cache_pieces(part, tokens.shape[-1]) for part in (tokens, mask))
+        pieces = zip(*parts, strict=True)
+        return _joined([self._answer(piece, there, some) for piece, there in pieces])
 
-    def _answer(self, tokens: Tensor, mask: Tensor) -> dict[str, dict[str, Tensor]]:
+    def _answer(
+        self, tokens: Tensor, mask: Tensor, some: Tensor | None = None
+    ) -> dict[str, dict[str, Tensor]]:
         """Fuse the tokens of some decisions and ask every head."""
-        fused = self.fusion(tokens, mask)
+        among = self.fusion if some is None else partial(self.fusion.among, some)
+        fused = among(tokens, mask)
+        fused = replace(fused, streams=fused.streams[:, : len(self.streams)])
         answer: dict[str, dict[str, Tensor]] = {}
         for name, head in sorted(self.heads_by_name.items(), key=lambda item: item[1].reads):
             said = {other: _detached(out) for other, out in answer.items()} if head.reads else {}
             answer[name] = head(replace(fused, said=said))
         return {name: answer[name] for name in self.heads}
 
-    def _encode(self, index: int, stream: StreamBatch) -> Encoded:
-        """Encode the blocks of a stream."""
+    def encode_stream(self, index: int, stream: StreamBatch) -> Encoded:
+        """Encode the blocks of the stream with that index."""
         seen = stream.valid & used_slots(stream, self.required_slots(self.streams[index].name))
         x = torch.where(seen.unsqueeze(-1), stream.values, 0.0)
         return Encoded(self.encoders[index](x, seen), seen)
 
-    def _tokens(self, index: int, stream: StreamBatch, encoded: Encoded) -> tuple[Tensor, Tensor]:
+    def _tokens(
+        self, index: int, stream: StreamBatch, pooled: Pooled, symbol: Tensor | None
+    ) -> Pooled:
         """The tokens of every decision of a stream."""
-        spans = getattr(self, f"spans_{index}")
-        tokens, mask = pool(encoded.values, encoded.seen, stream.block, stream.last, spans)
+        tokens, mask = pooled
         if self.training and self.token_dropout > 0:
             mask = drop_tokens(mask, self.token_dropout)
-        about = stream.present, stream.log_sigma, stream.age
+        about = stream.present, stream.log_sigma, stream.age, symbol
         tokens, mask = self.embeddings(index, tokens, mask, *about)
         if self.streams[index].name not in self.forming_streams:
             return tokens, mask
-        token, there = self._forming(index, stream)
+        token, there = self._forming(index, stream, symbol)
         return torch.cat([tokens, token], dim=1), torch.cat([mask, there], dim=1)
 
-    def _forming(self, index: int, stream: StreamBatch) -> tuple[Tensor, Tensor]:
+    def _forming(
+        self, index: int, stream: StreamBatch, symbol: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The token of the candle that is not closed yet; masked with its stream."""
         assert self.forming is not None
         assert stream.forming is not None
         assert stream.forming_there is not None
         there = (stream.present & stream.forming_there).unsqueeze(1)
         candle = torch.where(there, stream.forming, 0.0)
-        return self.forming(candle) + self.embeddings.origin(index), there
+        origin = self.embeddings.origin(index, symbol)
+        return self.forming(candle) + origin.unsqueeze(-2), there
+
+    def _side(self, name: str, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The token of a side input, which says itself where there is none."""
+        reader, side = self.sides[name], batch.side.get(name)
+        assert isinstance(reader, SideToken)
+        token = reader.absent(batch.size) if side is None else reader(side.values, side.valid)
+        return token, token.new_ones(token.shape[:2], dtype=torch.bool)
+
+    def spans(self, index: int) -> Int64[Tensor, "token 2"]:
+        """The spans of a stream's tokens (see ``mtf.model.tokens.Spans``)."""
+        spans: Tensor = getattr(self, f"spans_{index}")
+        return spans
 
     @property
     def heads_by_name(self) -> dict[str, Head]:
@@ -209,4 +265,4 @@ def used_slots(stream: StreamBatch, required: int) -> Bool[Tensor, "block time"]
     return change.cumsum(1)[:, :time] > 0
 
 
-__all__ = ["Encoded", "HybridModel", "used_slots"]
+__all__ = ["Encoded", "HybridModel", "Pooled", "used_slots"]

@@ -79,7 +79,7 @@ def pool(
     time = encoded.shape[1]
     start = (last.unsqueeze(1) - oldest + 1).clamp(0, time)
     stop = (last.unsqueeze(1) - newest + 1).clamp(0, time)
-    count = _counts(valid, block, start, stop)
+    count = valid_counts(valid, block, start, stop)
     tokens: Tensor = _SpanMean.apply(encoded, valid, block, start, stop, count)  # type: ignore[no-untyped-call]
     return tokens, count > 0
 
@@ -94,7 +94,7 @@ def _gather_slots(
     return torch.where(mask.unsqueeze(-1), encoded[index], 0.0), mask
 
 
-def _counts(valid: Tensor, block: Tensor, start: Tensor, stop: Tensor) -> Tensor:
+def valid_counts(valid: Tensor, block: Tensor, start: Tensor, stop: Tensor) -> Tensor:
     """Valid slots ``start … stop - 1`` of each decision's block."""
     running = valid.new_zeros(valid.shape[0], valid.shape[1] + 1, dtype=torch.int64)
     torch.cumsum(valid, 1, out=running[:, 1:])
@@ -209,4 +209,4 @@ def drop_tokens(
     return torch.where(keep.any(1, keepdim=True), keep, mask)
 
 
-__all__ = ["Spans", "drop_tokens", "pool", "running_sum", "token_spans"]
+__all__ = ["Spans", "drop_tokens", "pool", "running_sum", "token_spans", "valid_counts"]

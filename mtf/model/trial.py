@@ -43,11 +43,11 @@ def try_parts(
     """
     with _evaluating(model), torch.random.fork_rng(devices=[]), torch.no_grad():
         _try_encoders(model, config, in_channels)
-        dim, streams = config.model.embed_dim, len(model.streams)
+        dim, streams = config.model.embed_dim, len(model.streams) + len(model.sides)
         given = torch.zeros(ROWS, tokens, dim), torch.ones(ROWS, tokens, dtype=torch.bool)
-        fused = Fused(torch.zeros(ROWS, dim), torch.zeros(ROWS, streams, dim))
-        shapes = [tuple(fused.state.shape), tuple(fused.streams.shape)]
+        shapes: Shapes = [(ROWS, dim), (ROWS, streams, dim)]
         _ask("fusion", config.model.fusion.name, model.fusion, given, shapes)
+        fused = Fused(torch.zeros(ROWS, dim), torch.zeros(ROWS, len(model.streams), dim))
         for name, head in model.heads_by_name.items():
             _ask("head", config.heads[name].name, head, (fused,))
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mtf.model.attention import TransformerLayer
-from mtf.model.fusion import StreamMean, selected
+from mtf.model.attention import Reading, TransformerLayer
+from mtf.model.fusion import StreamMean, readings_of, selected
 from mtf.plugins.contracts import Fused, Fusion
 
 
@@ -79,6 +79,7 @@ class TwoStage(Fusion):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.token_stream = token_stream
         shape = embed_dim, num_heads, feedforward_dim, dropout, attention_dropout
         self.cross = nn.ModuleList(TransformerLayer(*shape) for _ in range(cross_layers))
         self.stream_norm = nn.LayerNorm(embed_dim)
@@ -99,6 +100,10 @@ class TwoStage(Fusion):
         for layer in self.main:
             x = layer(x, there)
         return Fused(self.norm(x[:, -1]), streams)
+
+    def readings(self) -> list[Reading]:
+        """Every token reads every other; positions belong to no stream and are left out."""
+        return readings_of(self.cross, self.token_stream)
 
 
 __all__ = ["PositionMean", "TwoStage"]

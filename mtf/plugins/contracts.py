@@ -9,6 +9,7 @@ Legend of axes, the same everywhere:
     token     vectors that streams hand to the fusion, all streams one after another
     stream    streams in the order of the config
     dim       embed_dim
+    element   figures of a side input
 
 One rule for constructors: **parameters before the ``*`` are handed in by mtf, those after it are
 the keys of the config**, with their annotations as validation, their defaults as defaults and the
@@ -24,6 +25,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
@@ -32,8 +34,10 @@ from torch import Tensor, nn
 from mtf.market.candles import Candles
 from mtf.market.feature_set import FeatureSet
 from mtf.market.labels import Future, Label
+from mtf.market.side_input import Moments, SideContext, SideInput
 from mtf.market.stream import StreamSpec
 from mtf.market.timeframe import Timeframe
+from mtf.plugins.units import Units
 
 Arrays = Mapping[str, np.ndarray]
 """Named arrays with one row a decision: a head's outputs or label values outside of torch."""
@@ -120,6 +124,18 @@ class Fusion(nn.Module, ABC):
     ) -> Fused:
         """Fuse; masked tokens must not influence the result."""
 
+    def among(
+        self,
+        some: Int64[Tensor, " some"] | slice,
+        tokens: Float[Tensor, "batch token dim"],
+        mask: Bool[Tensor, "batch token"],
+    ) -> Fused:
+        """What ``forward`` says where no decision has other tokens than ``some``, to rounding.
+
+        A fusion may leave the others out of its work; this one does not.
+        """
+        return self(tokens, mask)  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -147,6 +163,7 @@ class HeadContext:
         order_latency_ms: from the decision to the earliest fill.
         round_trip_cost: fraction paid for one entry and one exit, slippage included.
         heads: heads built before, for one that ``reads`` others.
+        stride: clock steps from one decision of a training group to the next.
     """
 
     embed_dim: int
@@ -155,6 +172,7 @@ class HeadContext:
     order_latency_ms: int = 0
     round_trip_cost: float = 0.0
     heads: Mapping[str, Head] = field(default_factory=dict)
+    stride: int = 1
 
 
 class Head(nn.Module, ABC):
@@ -168,8 +186,8 @@ class Head(nn.Module, ABC):
     task: str = ""
     """``classification`` (outputs ``probs``, label values ``class`` and ``log_return``),
     ``regression`` (outputs ``[batch, 1]`` a target, under its name; label value ``target``),
-    ``candle`` (outputs one tensor a stream) or ``pivots``: tells which baselines can stand beside
-    it."""
+    ``candle`` (outputs one tensor a stream), ``pivots`` or ``position`` (output ``weight``
+    ``[batch, 1]``): tells which baselines can stand beside it."""
     primary_metric: str
     """The metric on which baselines are compared (paired test)."""
     columns: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -183,6 +201,22 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def forward(self, fused: Fused) -> dict[str, Tensor]:
         """Predict. Keys are the head's own; every tensor has one row a decision."""
+
+    def named(self, name: str, outputs: Mapping[str, Tensor], units: Units) -> dict[str, Any]:
+        """The outputs under the names by which they are called for, natural units beside them.
+
+        By default output ``probs`` of the head ``action`` is ``action_probs``.
+
+        Args:
+            name: of the head in the config.
+            outputs: what ``forward`` returned.
+            units: what they are measured in; natural units are NaN where a scale is not known, and
+                carry no gradients.
+
+        Returns:
+            Tensors with one row a decision, or dictionaries of such.
+        """
+        return {f"{name}_{output}": value for output, value in outputs.items()}
 
     @abstractmethod
     def reach(
@@ -233,5 +267,9 @@ __all__ = [
     "Head",
     "HeadContext",
     "Metric",
+    "Moments",
     "Request",
+    "SideContext",
+    "SideInput",
+    "Units",
 ]

@@ -23,6 +23,7 @@ from mtf.plugins.entry import Entry as Entry
 GROUPS = {
     "data_source": "mtf.data_sources",
     "feature": "mtf.features",
+    "side_input": "mtf.side_inputs",
     "encoder": "mtf.encoders",
     "fusion": "mtf.fusions",
     "head": "mtf.heads",
@@ -35,6 +36,7 @@ GROUPS = {
 CONTRACTS = {
     "data_source": "DataSource",
     "feature": "FeatureSet",
+    "side_input": "SideInput",
     "encoder": "Encoder",
     "fusion": "Fusion",
     "head": "Head",

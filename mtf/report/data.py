@@ -19,8 +19,13 @@ def data_report(task: Task) -> dict[str, Any]:
 
 
 def stream_reports(task: Task) -> dict[str, DataReport]:
-    """The data report of every stream."""
-    return {name: stream.candles.report for name, stream in task.world.streams.items()}
+    """The data report of every stream; in a panel those of a symbol as ``1m ETHUSDT``."""
+    reports = {}
+    for symbol, world in task.panel.worlds.items():
+        for name, stream in world.streams.items():
+            own = bool(task.config.panel) and stream.spec.role == "primary"
+            reports[f"{name} {symbol}" if own else name] = stream.candles.report
+    return reports
 
 
 def print_data(task: Task, console: Console) -> None:

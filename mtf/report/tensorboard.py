@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams as hparams_summary
 
@@ -41,6 +43,10 @@ class TensorBoard:
         """One figure after a training step; one that is undefined (NaN) is left out."""
         if not math.isnan(value):
             self._writer.add_scalar(name, value, step)
+
+    def image(self, name: str, pixels: UInt8[np.ndarray, "height width 3"], step: int) -> None:
+        """One picture after a training step."""
+        self._writer.add_image(name, pixels, step, dataformats="HWC")
 
     def hparams(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """The settings, keys dotted, beside the final metrics, and these as scalars too.

@@ -48,7 +48,7 @@ class Terminal:
         if self.console.is_terminal:
             self._tables(results)
         else:
-            for text in plain_lines(results):
+            for text in (*plain_lines(results), *symbol_lines(results)):
                 self.line(text)
 
     def _tables(self, results: Results) -> None:
@@ -57,6 +57,8 @@ class Terminal:
             for target, result in targets.items():
                 name = " ".join(results.path(head, target))
                 self.line(f"  {name}, {counted(result)}: {', '.join(verdicts(result))}")
+        if results.symbols:
+            self.console.print(symbols_table(results))
 
 
 def results_table(head: str, targets: Mapping[str, TargetResult], part: str = "test") -> Table:
@@ -89,6 +91,42 @@ def plain_lines(results: Results) -> Iterator[str]:
                 yield f"  {verdict}"
             else:
                 yield f"{text}; {verdict}"
+
+
+def symbols_table(results: Results) -> Table:
+    """The primary metric of every target, all symbols together and each by itself a column."""
+    title = f"symbol by symbol on the {results.part} part"
+    table = Table(title=title, title_justify="left")
+    table.add_column("target")
+    table.add_column("metric")
+    columns = [results, *results.symbols.values()]
+    for name in ("all", *results.symbols):
+        table.add_column(name, justify="right")
+    for head, targets in results.heads.items():
+        for target, result in targets.items():
+            cells = [primary(one.heads[head][target]) for one in columns]
+            table.add_row(" ".join(results.path(head, target)), spoken(result.primary), *cells)
+    return table
+
+
+def symbol_lines(results: Results) -> Iterator[str]:
+    """The same without boxes: a line a symbol of a panel."""
+    for symbol, own in results.symbols.items():
+        figures = [
+            f"{' '.join(own.path(head, target))} {result.primary} {primary(result)}"
+            for head, targets in own.heads.items()
+            for target, result in targets.items()
+        ]
+        yield f"{symbol} alone: {', '.join(figures)}"
+
+
+def primary(result: TargetResult) -> str:
+    """The primary metric with its interval, and which baselines it loses to."""
+    if result.primary not in result.metrics:
+        return "-"
+    lost = [spoken(name) for name, one in result.baselines.items() if one.beaten is False]
+    said = f" (loses to {', '.join(lost)})" if lost else ""
+    return with_interval(result.metrics[result.primary]) + said
 
 
 def verdicts(result: TargetResult) -> list[str]:

@@ -23,6 +23,7 @@ from mtf.testing.heads import check_head, checks_of_head
 from mtf.testing.in_time import check_in_time
 from mtf.testing.losses import check_loss, checks_of_loss
 from mtf.testing.registered import checks_of
+from mtf.testing.side_inputs import check_side_input, checks_of_side_input
 from mtf.testing.sources import check_data_source, checks_of_data_source
 from mtf.testing.splits import check_split
 
@@ -36,6 +37,7 @@ __all__ = [
     "check_head",
     "check_in_time",
     "check_loss",
+    "check_side_input",
     "check_split",
     "checks_of",
     "checks_of_data_source",
@@ -44,6 +46,7 @@ __all__ = [
     "checks_of_fusion",
     "checks_of_head",
     "checks_of_loss",
+    "checks_of_side_input",
     "outcomes",
     "require",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from mtf.market.labels import Label
 from mtf.plugins import registry
-from mtf.plugins.contracts import Fused, Head, HeadContext
+from mtf.plugins.contracts import Fused, Head, HeadContext, Units
 from mtf.testing.contract import Check, require
 from mtf.testing.labels import LabelTrial
 from mtf.testing.market import CLOCK, changed_after, stream_specs
@@ -42,7 +43,8 @@ def check_head(factory: Factory, *, embed_dim: int = 16) -> None:
     Raises:
         ContractError: wrong shape; random in evaluation; a dead parameter; state that is not
             saved; a label beyond its reach or short of it, or one that needs other decisions;
-            outputs that know the label; metrics that do not add up or lack the primary one.
+            outputs that know the label, or under whose names is something else; metrics that do
+            not add up or lack the primary one.
     """
     require(checks_of_head(factory, embed_dim=embed_dim))
 
@@ -58,6 +60,7 @@ def checks_of_head(factory: Factory, *, embed_dim: int = 16, seed: int = 0) -> t
         Check("label beyond reach", labels.beyond, seed=seed),
         Check("label up to reach", labels.last_inside, seed=seed),
         Check("shape", trial.shape, seed=seed),
+        Check("names", trial.names, seed=seed),
         Check("determinism", trial.determinism, seed=seed),
         Check("outputs without label", trial.blind_to_labels, seed=seed),
         Check("loss and gradients", trial.gradients, seed=seed),
@@ -120,6 +123,22 @@ class HeadTrial:
                     f"finite tensors with one row a decision ({rows})",
                 )
         return ", ".join(f"{name} {list(output.shape)}" for name, output in outputs.items())
+
+    def names(self) -> str:
+        """Those who call for the outputs find tensors with one row a decision."""
+        times, world = self.labels.times, self.labels.world
+        units = Units(world.label_volatility(times), world.known(times))
+        with torch.no_grad():
+            named = self.head.named("head", self.head(self.fused), units)
+        for name, output in _leaves(named):
+            if not isinstance(output, Tensor) or output.shape[:1] != times.shape:
+                raise defect(
+                    self.head,
+                    f"named() has {name} of type {type(output).__name__} and shape "
+                    f"{tuple(getattr(output, 'shape', ()))}",
+                    f"tensors with one row a decision ({len(times)}), or dictionaries of them",
+                )
+        return ", ".join(named)
 
     def determinism(self) -> str:
         """The same twice in evaluation."""
@@ -207,6 +226,15 @@ class HeadTrial:
         return check_round_trip(
             self.head, self.make(), lambda module: list(module(self.fused).values())
         )
+
+
+def _leaves(named: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands in dictionaries within dictionaries, with its path."""
+    for name, value in named.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield path + name, value
 
 
 def _loss(head: Head, target: str, outputs: dict[str, Tensor], label: Label) -> Tensor:

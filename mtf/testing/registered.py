@@ -16,6 +16,7 @@ from mtf.testing.features import checks_of_feature_set
 from mtf.testing.fusions import checks_of_fusion
 from mtf.testing.heads import checks_of_head
 from mtf.testing.losses import checks_of_loss
+from mtf.testing.side_inputs import checks_of_side_input
 from mtf.testing.sources import checks_of_data_source
 
 DAY_MS = 86_400_000
@@ -33,6 +34,7 @@ CONTRACTS: dict[str, Callable[..., tuple[Check, ...]]] = {
     "fusion": checks_of_fusion,
     "head": checks_of_head,
     "loss": checks_of_loss,
+    "side_input": checks_of_side_input,
 }
 """Kind → its checks from a factory alone; those of a data source need requests, too."""
 

@@ -227,7 +227,9 @@ def test_shipped_configs_introduce_themselves() -> None:
     assert set(shipped) == {
         "dsc_mtf",
         "dsc_single",
+        "eth_sol_panel",
         "hybrid_full",
+        "momentum_trader",
         "real_eth_btc",
         "shared_pattern_mtf",
     }

@@ -78,7 +78,17 @@ FILES = {
     "bad name": ("name: My Run", ":6: name", "[a-z0-9_-]{1,60}"),
     "long name": (f"name: {'a' * 61}", ":6: name", "[a-z0-9_-]{1,60}"),
     "no heads": ("heads: {}", ":6: heads", "at least 1"),
-    "side inputs": ("side_inputs: {order_book: {}}", "side_inputs", "found"),
+    "side input without a file": (
+        "side_inputs: {order_book: {}}",
+        ":6: side_inputs.order_book.path: not given",
+        "add `path:`",
+    ),
+    "unknown side input": ("side_inputs: {markt: {}}", ":6: side_inputs.markt", "mean market"),
+    "unknown option of a side input": (
+        "side_inputs: {tech: {name: technical, steam: 1m}}",
+        "side_inputs.tech.steam",
+        "mean stream",
+    ),
     "backtest": ("backtest: {name: candle}", "backtest", "null"),
     "missing plug-in file": ("plugins: [gone.py]", "plug-in file gone.py", "mend the path"),
     "split not 1": ("split: {train: 0.9}", ":6: split", "add up to 1.2", "= 1"),
@@ -123,10 +133,11 @@ FILES = {
         "decisions.end",
         "not after decisions.start",
     ),
-    "two symbols": (
-        "!" + GOOD.replace("[ETHUSDT]", "[ETHUSDT, SOLUSDT]"),
+    "a symbol twice": (
+        "!" + GOOD.replace("[ETHUSDT]", "[ETHUSDT, SOLUSDT, ETHUSDT]"),
         "decisions.symbols",
-        "exactly one",
+        "found ETHUSDT more than once",
+        "every primary symbol once",
     ),
     "no symbol": ("!" + GOOD.replace("[ETHUSDT]", "[]"), "decisions.symbols", "at least 1"),
     "months": ("!" + GOOD.replace("1m:", "slow: {timeframe: 1M}\n  1m:"), ":4:", "months"),

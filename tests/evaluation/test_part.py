@@ -70,7 +70,7 @@ def test_saved_piece_by_piece_they_are_the_predictions_of_the_part(
     task: Task, tmp_path: Path
 ) -> None:
     path = tmp_path / "predictions.parquet"
-    expected = predictions_of_part(task, "test")
+    (expected,) = predictions_of_part(task, "test")
     assert save_predictions(task, path, "test") == len(expected) > 200
     found = Predictions.load(path)
     assert (found.symbol, found.part) == ("ETHUSDT", "test")
@@ -83,8 +83,8 @@ def test_saved_piece_by_piece_they_are_the_predictions_of_the_part(
 def test_a_part_without_labels_is_a_message(task: Task, tmp_path: Path) -> None:
     after = task.parts["test"].end_ms + 86_400_000
     empty = replace(task, parts={"test": Part("test", after, after + 10 * MINUTE)})
-    with pytest.raises(DataError, match="none of the 10 decisions of the test part has a label"):
+    with pytest.raises(DataError, match="none of the 10 decisions of the test part about ETHUSDT"):
         predict_part(empty, "test")
-    with pytest.raises(DataError, match="none of the 10 decisions of the test part has a label"):
+    with pytest.raises(DataError, match="none of the 10 decisions of the test part about ETHUSDT"):
         save_predictions(empty, tmp_path / "predictions.parquet", "test")
     assert not list(tmp_path.iterdir())

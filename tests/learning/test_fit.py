@@ -121,7 +121,7 @@ def test_two_accumulated_batches_are_one_large_batch() -> None:
         times = np.concatenate([four_groups.sampler.times(0, 0, part) for part in parts])
         pieces = np.split(times, accumulate)
         end = run.parts["train"].end_ms
-        run._backward([run.builder.build(piece, end) for piece in pieces])
+        run._backward([run.panel.first.build(piece, end) for piece in pieces])
         return [p.grad.clone() for p in run.model.parameters() if p.grad is not None]
 
     four_groups = fitting()
@@ -151,7 +151,7 @@ def test_dates_are_those_of_all_accumulated_batches() -> None:
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run(tmp_path: Path) -> None:
     run = fitting(tmp_path, training={"epochs": 1})
-    run._validate = lambda: Validation(float("nan"), {})  # type: ignore[method-assign]
+    run._measure = lambda part: Validation(float("nan"), {})  # type: ignore[method-assign]
     with pytest.raises(DataError, match=r"validation loss nan after step 4.*2024-01-01 16:48"):
         run.run()
     assert not list(tmp_path.glob("best-*"))
@@ -161,7 +161,7 @@ def test_it_stops_when_the_validation_loss_no_longer_falls() -> None:
     run = fitting(training={"epochs": 6, "patience": 2, "optimizer": {"lr": 1e-12}})
     run.model.requires_grad_(True)
     losses = iter([1.0, 0.5, 0.7, 0.6, 0.4, 0.3])
-    run._validate = lambda: Validation(next(losses), {})  # type: ignore[method-assign]
+    run._measure = lambda part: Validation(next(losses), {})  # type: ignore[method-assign]
     state = run.run()
     assert (state.epoch, state.best_epoch, state.best_loss) == (4, 1, 0.5)
     assert state.finished

@@ -10,7 +10,7 @@ import pytest
 from tasks import file_config, small_config
 
 from mtf.errors import DataError
-from mtf.learning.load import Loaded, feature_sets, load_world
+from mtf.learning.load import Loaded, feature_sets, load_worlds
 from mtf.market.world import World
 
 
@@ -18,7 +18,7 @@ def loaded(**changes: Any) -> Loaded:
     """The small config's candles, with nothing asked beyond the lookback."""
     config = small_config(**changes)
     required = {spec.name: spec.lookback for spec in config.stream_specs()}
-    return load_world(config, feature_sets(config), required)
+    return load_worlds(config, feature_sets(config), required)
 
 
 def world(**changes: Any) -> World:
@@ -67,7 +67,7 @@ def test_too_little_history_says_need_have_and_the_key(tmp_path: Path) -> None:
     # 100 minutes, of which the features need 60 returns to warm up.
     config = file_config(tmp_path / "short.csv", 100, streams={"1m": {"lookback": 50}})
     with pytest.raises(DataError) as caught:
-        load_world(config, feature_sets(config), {"1m": 50})
+        load_worlds(config, feature_sets(config), {"1m": 50})
     message = str(caught.value)
     assert "stream 1m has 100 candles (ETHUSDT 1m), " in message
     assert "of them after the warm-up of its features" in message

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from worlds import MINUTE, candles_of, random_candles, world_of
@@ -46,6 +48,39 @@ def test_the_probability_of_dropping_is_kept() -> None:
     # of those drawn (0.3), one fifth loses none
     assert lost.any(axis=1).mean() == pytest.approx(0.3 * 0.8, abs=0.01)
     assert not sampler(stream_dropout=0.0).dropped(0, 0, streams=4).any()
+
+
+def panel_sampler(**changes: object) -> Sampler:
+    """A symbol with 300 places to start and one with 100, which lie later."""
+    starts = np.concatenate([np.arange(300), np.arange(1000, 1100)]) * MINUTE
+    return replace(sampler(), starts=starts, counts=(300, 100), **changes)  # type: ignore[arg-type]
+
+
+def test_groups_of_a_panel_stand_symbol_by_symbol_and_start_where_theirs_may() -> None:
+    for step in range(50):
+        times, symbols = panel_sampler().times(0, step), panel_sampler().symbols(0, step)
+        assert symbols.tolist() == sorted(symbols)
+        np.testing.assert_array_equal(times[:, 0] >= 1000 * MINUTE, symbols == 1)
+
+
+def test_symbols_are_drawn_in_proportion_to_where_their_groups_may_start() -> None:
+    share = panel_sampler(groups=40_000).symbols(0, 0).mean()
+    assert share == pytest.approx(0.25, abs=0.01)
+
+
+def test_one_symbol_draws_as_if_there_were_no_panels() -> None:
+    one = sampler(groups=50)
+    drawn = np.random.default_rng([1, 2, 7, 0, 0]).choice(one.starts, 50)
+    np.testing.assert_array_equal(one.times(2, 7)[:, 0], drawn)
+    np.testing.assert_array_equal(replace(one, counts=(100,)).times(2, 7), one.times(2, 7))
+    assert not one.symbols(2, 7).any()
+
+
+def test_a_share_of_the_decisions_is_not_told_its_symbol() -> None:
+    untold = panel_sampler(groups=20_000, symbol_dropout=0.1).untold(0, 0)
+    assert untold.shape == (60_000,)
+    assert untold.mean() == pytest.approx(0.1, abs=0.005)
+    assert not panel_sampler(symbol_dropout=0.0).untold(0, 0).any()
 
 
 def test_groups_start_where_they_fit_and_a_candle_is() -> None:

@@ -186,9 +186,17 @@ class NoPrimary(Action):
         return {name: m for name, m in super().metrics(*arguments).items() if name != "log_loss"}
 
 
+class NamesTheBest(Action):
+    """Calls something by a name that is no row a decision."""
+
+    def named(self, name: str, outputs: Any, units: Any) -> dict[str, Any]:
+        return {**super().named(name, outputs, units), "best": {"prob": outputs["probs"].max()}}
+
+
 @pytest.mark.parametrize(
     ("head", "words"),
     [
+        (NamesTheBest, "named() has best.prob of type Tensor and shape ()"),
         (Overreaches, "beyond its reach"),
         (Peeks, "beyond its reach"),
         (NeedsTheFuture, "lies in the future of some decisions"),

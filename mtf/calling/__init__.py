@@ -1,0 +1,1 @@
+"""Calling a model by keywords: raw arrays in, named outputs out."""

@@ -1,0 +1,1 @@
+"""Side inputs that come with mtf: what a model reads beside candles."""
