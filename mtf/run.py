@@ -7,18 +7,16 @@ metrics.json and predictions.parquet. Nothing in it executes when it is read.
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtf.config.load import load_config, resolved
 from mtf.config.schema import Config
+from mtf.environment import check_data
 from mtf.errors import CheckpointError, ConfigError
-from mtf.plugins.files import load_files
 from mtf.run_folder import create_folder, json_text, read_json, write_json
 from mtf.trust import trusted_plugins
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from mtf.predictions import Predictions
 
 RUNS = Path("runs")
-PACKAGES = ("torch", "numpy", "numba", "pyarrow", "lightning-fabric", "scikit-learn", "safetensors")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?")
 
 
@@ -102,7 +99,7 @@ class Run:
 
         best = self.best()
         task = prepare(self.config)
-        check_data(self, task)
+        check_data(self.path, task)
         set_tensors(task.model, best.tensors["weights"])
         return task
 
@@ -250,44 +247,6 @@ def load(name: str | Path, *, trust_plugins: bool = False) -> Run:
     return Run(path, load_config(path / "config.yaml", overrides), tuple(changes))
 
 
-def environment(task: Task) -> dict[str, Any]:
-    """Versions, plug-ins, sha256 of plug-in files, and the data's fingerprint."""
-    return {
-        "schema": 1,
-        "mtf": metadata.version("mtf"),
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "packages": {name: metadata.version(name) for name in PACKAGES},
-        "device": str(task.fabric.device),
-        "data_fingerprint": task.fingerprint,
-        "plugins": _plugin_origins(task.config),
-        "plugin_files": load_files(task.config.plugins),
-        "paths": task.paths,
-        "parameters": sum(p.numel() for p in task.model.parameters()),
-    }
-
-
-def check_data(run: Run, task: Task) -> None:
-    """Make sure that the candles are those the run was trained on.
-
-    Raises:
-        CheckpointError: they are not.
-    """
-    trained = read_json(run.path / "environment.json").get("data_fingerprint")
-    if not isinstance(trained, str):
-        raise CheckpointError(
-            f"{run.path / 'environment.json'} has no data_fingerprint",
-            "the file exactly as mtf wrote it",
-            "train again, or point to another run",
-        )
-    if trained != task.fingerprint:
-        raise CheckpointError(
-            f"the candles of {run.path} have changed: fingerprint {task.fingerprint[:12]}",
-            f"{trained[:12]}, as in environment.json",
-            "bring back the data it was trained on, or train again",
-        )
-
-
 def keep(run: Run, done: Evaluated, symbol: str | None = None) -> None:
     """Write what an evaluation found: predictions.parquet and metrics.json.
 
@@ -340,16 +299,3 @@ def _age_key(path: Path) -> tuple[str, int]:
     """Sort key of a run folder: its time, then its number within the second."""
     stamp, _, number = path.name.partition("Z")
     return stamp, int(number[1:] or 1)
-
-
-def _plugin_origins(config: Config) -> dict[str, str]:
-    """Kind and name of every plug-in of a config, and who brought it."""
-    from mtf.plugins import registry
-
-    used = [("data_source", config.data.name), ("encoder", config.model.encoder.name)]
-    used += [("fusion", config.model.fusion.name)]
-    used += [("head", head.name) for head in config.heads.values()]
-    specs = [config.features, *(s.features for s in config.streams.values() if s.features)]
-    used += [("feature", spec.name) for spec in specs]
-    used += [("side_input", side.name) for side in config.side_inputs.values()]
-    return {f"{kind} {name}": registry.find(kind, name).origin for kind, name in used}

@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 
 from mtf.config.load import load_config
 from mtf.config.schema import Config
+from mtf.environment import check_data, environment
 from mtf.errors import CheckpointError, MtfError
 from mtf.evaluation.part import evaluate_part_of, prior_scores
 from mtf.learning.calibrate import calibrate
@@ -41,7 +42,7 @@ from mtf.report.data import data_report, print_data
 from mtf.report.progress import progress
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
-from mtf.run import Run, check_data, create_run, environment, keep, load
+from mtf.run import Run, create_run, keep, load
 from mtf.run_folder import clear_unfinished, locked
 
 
@@ -80,7 +81,7 @@ def go_on(run: Run, terminal: Terminal | None = None) -> Run:
             terminal.line(f"note: {note}")
         checkpoint = last_checkpoint(run)
         task = prepare(run.config)
-        check_data(run, task)
+        check_data(run.path, task)
         if checkpoint is None:
             terminal.line(f"no checkpoint yet in {run.path}: starting at step 0")
         return learn(run, task, terminal, checkpoint)

@@ -12,9 +12,10 @@ from tasks import SMALL, small_config
 
 from mtf.cli import main
 from mtf.config.load import parse_config
+from mtf.environment import check_data, environment
 from mtf.errors import CheckpointError, ConfigError, MtfError, PluginError
 from mtf.learning.task import prepare
-from mtf.run import Run, check_data, create_run, environment, load
+from mtf.run import Run, create_run, load
 from mtf.trust import trusted_plugins
 
 
@@ -162,7 +163,7 @@ def test_a_damaged_environment_is_a_message(run: Run, content: str | None) -> No
     file = run.path / "environment.json"
     file.unlink() if content is None else file.write_text(content)
     with pytest.raises(CheckpointError, match=r"environment\.json"):
-        check_data(run, prepare(run.config))
+        check_data(run.path, prepare(run.config))
 
 
 def test_changed_candles_are_refused_and_plugin_files_are_kept(
@@ -174,9 +175,9 @@ def test_changed_candles_are_refused_and_plugin_files_are_kept(
     assert list(kept["plugin_files"]) == ["mine.py"]
     assert len(kept["plugin_files"]["mine.py"]) == 64
     with pytest.raises(CheckpointError, match=r"candles of .* have changed"):
-        check_data(run, task)
+        check_data(run.path, task)
     (run.path / "environment.json").write_text(json.dumps(kept))
-    check_data(run, task)
+    check_data(run.path, task)
 
 
 def test_a_place_that_can_not_be_written_is_a_message(

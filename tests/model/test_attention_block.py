@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from mtf.model.attention import STATE, AttentionBlock, Reads
-from mtf.model.fusion import Attention, Concat, Full, Latent, Mean
+from mtf.model.fusion import Attention, Full, Latent
+from mtf.model.pooled import Concat, Mean
 from mtf.model.two_stage import TwoStage
 from mtf.plugins.contracts import Fusion
 

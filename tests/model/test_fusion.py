@@ -11,7 +11,8 @@ import torch
 from torch.testing import assert_close
 
 from mtf.errors import ConfigError
-from mtf.model.fusion import Attention, Concat, Full, Latent, Mean, StreamLast, StreamMean
+from mtf.model.fusion import Attention, Full, Latent, StreamMean
+from mtf.model.pooled import Concat, Mean, StreamLast
 from mtf.model.two_stage import PositionMean, TwoStage
 from mtf.plugins.contracts import Fusion
 from mtf.testing import check_fusion

@@ -19,7 +19,8 @@ from small_models import (
 )
 
 from mtf.model.batch import Batch
-from mtf.model.fusion import Attention, Latent, Mean
+from mtf.model.fusion import Attention, Latent
+from mtf.model.pooled import Mean
 from mtf.plugins.contracts import Fusion
 
 TIMES = np.array([[200, 210], [215, 290]])

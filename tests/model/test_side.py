@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from mtf.model.batch import Batch, SideBatch
 from mtf.model.build import token_stream
-from mtf.model.fusion import Attention, Concat, Full, Latent, Mean
+from mtf.model.fusion import Attention, Full, Latent
 from mtf.model.hybrid import HybridModel
+from mtf.model.pooled import Concat, Mean
 from mtf.model.side import SideToken
 from mtf.model.tokens import token_spans
 from mtf.model.two_stage import TwoStage

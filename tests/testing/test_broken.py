@@ -18,7 +18,7 @@ from mtf.market.candles import Candles
 from mtf.market.features import Ohlcv
 from mtf.market.labels import Future, Label
 from mtf.market.timeframe import Timeframe
-from mtf.model.fusion import Mean
+from mtf.model.pooled import Mean
 from mtf.plugins.contracts import DataSource, Fused, Request
 from mtf.testing import (
     check_data_source,
