@@ -1,8 +1,12 @@
-"""What every test shares: shapes checked at run time, one thread, the real data where it is."""
+"""What every test shares: shapes checked at run time, one thread, Ctrl-C, the real data."""
 
 from __future__ import annotations
 
 import os
+import signal
+
+# A shell has its background jobs ignore Ctrl-C; tests that send it must be heard there too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_variable] = "1"
