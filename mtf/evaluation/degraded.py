@@ -18,14 +18,13 @@ import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 
-from mtf.errors import DataError
 from mtf.evaluation.baseline import Baseline
 from mtf.evaluation.baselines import BASELINES, REFERENCES
 from mtf.evaluation.cells import SLOTS, Cell, disturbed_cells, goes_stale, present_cell
 from mtf.evaluation.day_sums import DaySums, Estimated, Key
 from mtf.evaluation.degraded_values import values_of
 from mtf.evaluation.look import Look
-from mtf.evaluation.part import MAX_TRAIN_DECISIONS, builders_of
+from mtf.evaluation.part import MAX_TRAIN_DECISIONS, builders_of, no_label, spaced
 from mtf.evaluation.shapley import members, plan
 from mtf.learning.batches import BatchBuilder
 from mtf.learning.sweep import batches_of
@@ -162,8 +161,7 @@ class _Aim:
 def _aims(task: Task, builder: BatchBuilder) -> list[_Aim]:
     """All targets, with baselines fitted on the training part."""
     train, world = task.parts["train"], builder.world
-    times = train.times(world.clock)
-    times = times[:: -(-len(times) // MAX_TRAIN_DECISIONS)]
+    times = spaced(train.times(world.clock), MAX_TRAIN_DECISIONS)
     labels = labels_of(builder.heads, world, times, train.end_ms)
     aims = []
     for name, head in builder.heads.items():
@@ -204,11 +202,7 @@ def _swept(
             done += len(chunk)
             told(done, len(times) * len(builders))
     if not done:
-        raise DataError(
-            f"none of the {len(times)} decisions of the {part} part has a label",
-            "candles after some of the decisions, within the part",
-            f"check the data's dates against decisions.start … end, or raise split.{part}",
-        )
+        raise no_label(part, len(times), " and ".join(builders))
     return sums
 
 

@@ -87,7 +87,7 @@ def _sweeps(task: Task, builders: Mapping[str, BatchBuilder], part: str) -> dict
     for symbol, builder in builders.items():
         found[symbol] = collected(_pieces(task, builder, part), len(times))
         if not len(found[symbol].times):
-            raise _no_label(part, len(times), symbol)
+            raise no_label(part, len(times), symbol)
     return found
 
 
@@ -97,7 +97,7 @@ def _pieces(task: Task, builder: BatchBuilder, part: str) -> Iterator[Sweep]:
     return sweep_pieces(task.model, builder, where.times(task.world.clock), where.end_ms)
 
 
-def _no_label(part: str, decisions: int, symbol: str) -> DataError:
+def no_label(part: str, decisions: int, symbol: str) -> DataError:
     """The error for a part in which nothing can be measured."""
     return DataError(
         f"none of the {decisions} decisions of the {part} part about {symbol} has a label",
@@ -111,13 +111,13 @@ def prior_scores(task: Task) -> dict[str, float]:
     heads, clock = task.builder.heads, task.world.clock
     labels = []
     for part in (task.parts["train"], task.parts["validation"]):
-        times = _spaced(part.times(clock), MAX_PRIOR_DECISIONS)
+        times = spaced(part.times(clock), MAX_PRIOR_DECISIONS)
         worlds = task.panel.worlds.values()
         labels.append(pooled_labels([labels_of(heads, one, times, part.end_ms) for one in worlds]))
     return prior_log_losses(heads, *labels)
 
 
-def _spaced(times: Int64[np.ndarray, " decision"], most: int) -> Int64[np.ndarray, " chosen"]:
+def spaced(times: Int64[np.ndarray, " decision"], most: int) -> Int64[np.ndarray, " chosen"]:
     """At most so many of the times, evenly spaced."""
     return times[:: -(-len(times) // most)]
 
@@ -162,7 +162,7 @@ def save_predictions(task: Task, path: Path, part: str = "test", symbol: str | N
                 writer.append(predictions_of(heads, piece, of, part))
                 written += len(piece.times)
             if written == before:
-                raise _no_label(part, len(task.parts[part].times(task.world.clock)), of)
+                raise no_label(part, len(task.parts[part].times(task.world.clock)), of)
     return written
 
 
@@ -212,6 +212,6 @@ def _asked(task: Task, world: World, found: Sweep) -> Asked:
     """What was said about a symbol, beside the training part that its baselines are fitted on."""
     heads, train = task.builder.heads, task.parts["train"]
     check_parts(world, {"train": train})
-    times = _spaced(train.times(world.clock), MAX_TRAIN_DECISIONS)
+    times = spaced(train.times(world.clock), MAX_TRAIN_DECISIONS)
     seen = Decisions(world, times, labels_of(heads, world, times, train.end_ms))
     return Asked(found.outputs, Decisions(world, found.times, found.labels), seen)
