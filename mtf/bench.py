@@ -89,7 +89,7 @@ def _summary(name: str) -> str:
 
 def _save(found: Measured | SideBySide, name: str, path: Path) -> None:
     """The figures as JSON, whole or not at all."""
-    from mtf.run_folder import write_json
+    from mtf.learning.json_files import write_json
 
     try:
         write_json(path, found.as_dict(name))

@@ -12,7 +12,7 @@ from mtf.config.merge import overridden
 from mtf.config.mistakes import Mistake, MistakesError, from_pydantic
 from mtf.config.values import to_ms
 from mtf.config.yaml_text import Document
-from mtf.errors import DataError, PluginError
+from mtf.errors import DataError
 from mtf.market.timeframe import Timeframe
 from mtf.plugins import registry
 from mtf.plugins.files import load_files
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from mtf.plugins.contracts import Request
     from mtf.testing.contract import Outcome
 
-CHECKED = ("data_source", "encoder", "feature", "fusion", "head", "loss", "side_input")
-"""Kinds that have a contract."""
 ASK = "say by --ask 'SYMBOL TIMEFRAME START END' what it has, once for each kind of candles"
 
 
@@ -50,7 +48,7 @@ def main(
         MtfError: no such plug-in, options that it does not have, or nothing to try it on.
     """
     load_files(plugins)
-    entry = _entry(kind, name)
+    entry = registry.find(kind, name)
     chosen = _options(entry, given)
     requests = [_request(text) for text in asked]
     print(f"mtf check {entry.kind} {name}: {entry.place}", flush=True)  # torch takes seconds
@@ -70,16 +68,6 @@ def main(
     failed = [outcome.name for outcome in found if not outcome.passed]
     print(f"{len(found) - len(failed)} of {len(found)} checks passed")
     return not failed
-
-
-def _entry(kind: str, name: str) -> registry.Entry:
-    word = registry.kind_of(kind)
-    if word not in CHECKED:
-        raise PluginError(
-            f"a {word} can't be checked: this kind has no contract yet",
-            f"one of {', '.join(CHECKED)}",
-        )
-    return registry.find(word, name)
 
 
 def _options(entry: registry.Entry, given: Sequence[str]) -> dict[str, Any]:

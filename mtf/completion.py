@@ -14,6 +14,8 @@ NAMED = {
     "features.name": "feature",
     "model.encoder.name": "encoder",
     "model.fusion.name": "fusion",
+    "backtest.name": "backtest",
+    "backtest.policy.name": "policy",
 }
 """Overrides whose value is the name of a plug-in, by kind."""
 

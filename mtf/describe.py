@@ -16,6 +16,8 @@ PLACES = {
     "fusion": ("model", "fusion"),
     "head": ("heads",),
     "side_input": ("side_inputs",),
+    "backtest": ("backtest",),
+    "policy": ("backtest", "policy"),
 }
 """Kind → where it stands in a config."""
 

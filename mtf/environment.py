@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mtf.config.schema import Config
 from mtf.errors import CheckpointError
+from mtf.learning.json_files import read_json
 from mtf.plugins.files import load_files
-from mtf.run_folder import read_json
 
 if TYPE_CHECKING:
     from mtf.learning.task import Task

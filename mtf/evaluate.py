@@ -1,4 +1,7 @@
-"""``mtf evaluate RUN``: the figures of a run's test part, computed again from its best weights."""
+"""``mtf evaluate RUN``: the figures of a run's test part, computed again from its best weights.
+
+``mtf evaluate CONFIG --walk-forward`` trains a config anew along time (``mtf.walk_forward``).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
 
     cli(["evaluate", *sys.argv[1:]])
 
+from collections.abc import Sequence
+
+from mtf import walk_forward as walking
+from mtf.config.load import load_config
 from mtf.errors import CheckpointError
 from mtf.evaluation.degraded import Degraded, degraded
 from mtf.evaluation.part import evaluate_part_of
@@ -49,6 +56,33 @@ def main(
     terminal.results(done.results)  # first, so that they are seen where nothing can be written
     keep(found, done, symbol)
     terminal.line(str(found.path))
+
+
+def walk_forward(
+    config: str,
+    overrides: Sequence[str] = (),
+    *,
+    processes: int = 1,
+    resume: bool = False,
+    trust: bool = False,
+) -> None:
+    """``mtf evaluate CONFIG [key=value …] --walk-forward``: fold by fold along time.
+
+    Args:
+        config: a YAML file, or the name of a config that comes with mtf; to go on, the folder of a
+            walk-forward, its name, or that of its config.
+        overrides: such as ``walk_forward.folds=6``; none to go on.
+        processes: trainings side by side.
+        resume: go on with a walk-forward that was stopped.
+        trust: run the plug-in files that its config names, to go on.
+
+    Raises:
+        MtfError: config or data can't be used, or a training failed.
+    """
+    if resume:
+        walking.go_on(walking.find(config, trust), processes)
+    else:
+        walking.walk_forward(load_config(config, overrides), processes)
 
 
 def _measure_missing(run: Run, terminal: Terminal, symbol: str | None) -> None:

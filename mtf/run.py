@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from mtf.config.load import load_config, resolved
 from mtf.config.schema import Config
 from mtf.environment import check_data
-from mtf.errors import CheckpointError, ConfigError
-from mtf.run_folder import create_folder, json_text, read_json, write_json
+from mtf.errors import CheckpointError, ConfigError, DataError
+from mtf.learning.json_files import json_text, read_json, write_json
+from mtf.run_folder import create_folder
 from mtf.trust import trusted_plugins
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from mtf.predictions import Predictions
 
 RUNS = Path("runs")
+CALIBRATION = "calibration.parquet"
+"""What a run said of its calibration part: how sure is sure, before the test part began."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ(-\d+)?")
 
 
@@ -272,6 +275,29 @@ def keep(run: Run, done: Evaluated, symbol: str | None = None) -> None:
             "a writable folder with room for them",
             f"free space or fix the permissions, then {again}",
         ) from error
+
+
+def keep_calibration(run: Run, task: Task) -> tuple[Predictions, ...]:
+    """Write what the model says of the calibration part; nothing where that has no label.
+
+    Raises:
+        CheckpointError: the folder can't be written.
+    """
+    from mtf.evaluation.part import predictions_of_part
+    from mtf.predictions import save_all
+
+    try:
+        said = predictions_of_part(task, "calibration")
+        save_all(said, run.path / CALIBRATION)
+    except DataError:
+        return ()
+    except OSError as error:
+        raise CheckpointError(
+            f"could not write {CALIBRATION} in {run.path}: {error.strerror or error}",
+            "a writable folder with room for it",
+            "free space or fix the permissions",
+        ) from error
+    return said
 
 
 def named_after(stem: str, symbol: str | None, suffix: str) -> str:

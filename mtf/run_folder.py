@@ -1,10 +1,9 @@
-"""A run's folder on the disk: made whole, written by one process at a time, read within limits."""
+"""A run's folder on the disk: made whole, written by one process at a time."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 import threading
@@ -12,17 +11,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from mtf.errors import CheckpointError
-from mtf.learning.disk import (
-    MAX_JSON,
-    parse_json,
-    read_bounded,
-    replace_synced,
-    sync_folder,
-    write_synced,
-)
+from mtf.learning.disk import sync_folder, write_synced
 
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 """What renaming says where the name has a folder with content, or a file."""
@@ -96,40 +87,6 @@ def _lock(folder: Path, handle: int) -> None:
                 "one process a run",
                 "wait until it is done, or stop it first",
             ) from error
-
-
-def json_text(content: Mapping[str, Any]) -> str:
-    """JSON as it stands in a run's files: ASCII, and no NaN, which JSON does not have."""
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write JSON atomically.
-
-    Raises:
-        OSError: the disk refuses; an old file stays as it was.
-    """
-    replace_synced(path, json_text(content).encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of a run.
-
-    Raises:
-        CheckpointError: it is missing, too large, or no JSON object.
-    """
-    try:
-        content = parse_json(read_bounded(path, MAX_JSON))
-        reason = "" if isinstance(content, dict) else "no JSON object"
-    except OSError as error:
-        reason = str(error.strerror)
-    except ValueError as error:
-        reason = str(error)
-    if reason:
-        todo = "evaluate the run again" if path.stem == "metrics" else "use another run"
-        raise CheckpointError(f"{path} can't be read: {reason}", "a JSON file written by mtf", todo)
-    found: dict[str, Any] = content
-    return found
 
 
 def clear_unfinished(folder: Path) -> None:

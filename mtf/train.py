@@ -18,23 +18,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 
+from mtf.backtest import after_training, write
 from mtf.config.load import load_config
 from mtf.config.schema import Config
 from mtf.environment import check_data, environment
 from mtf.errors import CheckpointError, MtfError
 from mtf.evaluation.part import evaluate_part_of, prior_scores
-from mtf.learning.calibrate import calibrate
-from mtf.learning.checkpoint import (
-    CALIBRATED,
-    Checkpoint,
-    clear_leftovers,
-    is_untouched,
-    read_newest,
-    write_checkpoint,
-)
+from mtf.learning.checkpoint import Checkpoint, clear_leftovers, is_untouched, read_newest
+from mtf.learning.finish import take_best
 from mtf.learning.fit import Fitting
 from mtf.learning.log import Log
-from mtf.learning.optimise import named_tensors, set_tensors
 from mtf.learning.saved_state import State
 from mtf.learning.task import Task, prepare
 from mtf.report.attention import keep_attention
@@ -42,7 +35,7 @@ from mtf.report.data import data_report, print_data
 from mtf.report.progress import progress
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
-from mtf.run import Run, create_run, keep, load
+from mtf.run import Run, create_run, keep, keep_calibration, load
 from mtf.run_folder import clear_unfinished, locked
 
 
@@ -104,18 +97,17 @@ def learn(run: Run, task: Task, terminal: Terminal, checkpoint: Checkpoint | Non
     with closing(TensorBoard(run.tensorboard, done_before)) as log:
         fitting = start(run, task, terminal, log, checkpoint)
         state = fitting.run()
-        best = read_newest(run.checkpoints, "best")
+        best = take_best(task, run.checkpoints, state.step)
         terminal.passed_over(best.rejected)
-        set_tensors(task.model, best.tensors["weights"])
-        if calibrate(task):
-            weights = {"weights": named_tensors(task.model)}
-            write_checkpoint(run.checkpoints, CALIBRATED, state.step, weights, {})
         speed = {"train": state.samples / max(state.seconds, 1e-9)}
         done = evaluate_part_of(task, samples_per_second=speed)
         keep(run, done)
         keep_attention(task, run.path, log, state.step)
         log.hparams(task.config.model_dump(mode="json", by_alias=True), done.results.headline())
         terminal.results(done.results)
+        before = keep_calibration(run, task)
+        after_training(run, task.source, done.said, before, terminal)
+        write(run, log, state.step)
         terminal.line(str(run.path))
     return run
 

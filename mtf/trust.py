@@ -15,7 +15,7 @@ import yaml
 
 from mtf.config.yaml_text import read_yaml
 from mtf.errors import MtfError
-from mtf.run_folder import read_json
+from mtf.learning.json_files import read_json
 
 
 @dataclass(frozen=True)

@@ -91,10 +91,8 @@ class Candle(Head):
     ) -> dict[str, Metric]:
         true = label.values["candle"]
         others = {name: arrays[target] for name, arrays in references.items()}
-        return {
-            "mse": metrics.mse(outputs[target], true),
-            "skill": metrics.skill(outputs[target], true, others),
-        }
+        found = {"mse": metrics.mse(outputs[target], true)}
+        return found | ({"skill": metrics.skill(outputs[target], true, others)} if others else {})
 
 
 class Knowing(DataSource):

@@ -60,9 +60,9 @@ def test_they_are_listed_with_what_they_say_of_themselves_and_without_torch() ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("benchmark")]
-    names = ["data", "encoders", "probe", "sweep", "train", "transfer", "weights"]
+    names = ["backtest", "data", "encoders", "probe", "sweep", "train", "transfer", "weights"]
     assert [line.split()[1] for line in lines] == names * 2
-    assert "Training samples a second: windows with" in lines[4]
+    assert "Training samples a second: windows with" in lines[5]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_they_are_listed_with_what_they_say_of_themselves_and_without_torch() ->
             ("trian",),
             (
                 "unknown benchmark 'trian'",
-                "one of data, encoders, probe, sweep, train",
+                "one of backtest, data, encoders, probe, sweep, train",
                 "mean train",
             ),
         ),

@@ -151,7 +151,7 @@ def test_what_a_stranger_raises_is_a_defect_with_its_line(
     [
         (("encoder", "dcs"), ("unknown encoder 'dcs'", "did you mean dsc")),
         (("encodr", "dsc"), ("unknown kind of plug-in 'encodr'", "did you mean encoder")),
-        (("policy", "x"), ("a policy can't be checked", "data_source, encoder")),
+        (("policy", "armgax"), ("unknown policy 'armgax'", "did you mean argmax")),
         (("encoder", "dsc", "kernel_siz=3"), ("kernel_siz: no such option", "did you mean kernel")),
         (("encoder", "dsc", "kernel_size=x"), ("kernel_size: found 'x'", "a whole number")),
         (("encoder", "dsc", "kernel_size"), ("override 'kernel_size'", "key.path=value")),

@@ -22,8 +22,8 @@ from mtf import evaluate
 from mtf.config.load import resolved
 from mtf.errors import CheckpointError
 from mtf.learning.checkpoint import is_untouched, read_newest, write_checkpoint
+from mtf.learning.json_files import write_json
 from mtf.run import Run, create_run, load
-from mtf.run_folder import write_json
 from mtf.train import go_on, train
 from runs import figures, quiet
 

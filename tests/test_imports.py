@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     ("mtf.errors",),
     ("mtf.market",),
+    ("mtf.trading",),
     ("mtf.plugins",),
     ("mtf.config",),
     ("mtf.model",),

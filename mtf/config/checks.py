@@ -111,17 +111,23 @@ def _owner(config: Config, stream: StreamConfig) -> str:
 
 def _files_of_symbols(config: Config) -> Iterator[Mistake]:
     """In a panel one file of books or rates would be read as that of every symbol."""
-    ours = [item for item in config.side_inputs.items() if item[1].name in FILES_OF_A_SYMBOL]
-    for name, spec in ours if config.panel else ():
-        for key in FILES_OF_A_SYMBOL[spec.name]:
-            path = spec.options.get(key)
-            if isinstance(path, str) and "{symbol}" not in path:
-                yield Mistake(
-                    ("side_inputs", name, key),
-                    f"found {path!r}, one file for {' and '.join(config.panel)}",
-                    "a file a symbol, {symbol} in its name standing for the primary symbol",
-                    "write {symbol} where the file names have it",
-                )
+    for keys, path in _named_files(config) if config.panel else ():
+        if isinstance(path, str) and "{symbol}" not in path:
+            yield Mistake(
+                keys,
+                f"found {path!r}, one file for {' and '.join(config.panel)}",
+                "a file a symbol, {symbol} in its name standing for the primary symbol",
+                "write {symbol} where the file names have it",
+            )
+
+
+def _named_files(config: Config) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Where a config names files about one symbol, and what it says there."""
+    for name, spec in config.side_inputs.items():
+        for key in FILES_OF_A_SYMBOL.get(spec.name, ()):
+            yield ("side_inputs", name, key), spec.options.get(key)
+    if config.costs.funding != "none":
+        yield ("costs", "funding"), config.costs.funding
 
 
 def _model(config: Config) -> Iterator[Mistake]:

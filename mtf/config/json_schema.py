@@ -7,12 +7,14 @@ from typing import Any
 from mtf.config.keys import NAMED_BY_KEY
 from mtf.config.plugin_spec import PluginSpec
 from mtf.config.schema import (
+    BacktestSpec,
     Config,
     DataSourceSpec,
     EncoderSpec,
     FeatureSpec,
     FusionSpec,
     HeadSpec,
+    PolicySpec,
     SideInputSpec,
 )
 from mtf.errors import MtfError
@@ -20,11 +22,13 @@ from mtf.plugins import registry
 from mtf.plugins.signature import options_model
 
 SPECS: tuple[type[PluginSpec], ...] = (
+    BacktestSpec,
     DataSourceSpec,
     FeatureSpec,
     EncoderSpec,
     FusionSpec,
     HeadSpec,
+    PolicySpec,
     SideInputSpec,
 )
 

@@ -116,3 +116,33 @@ class FusionSpec(PluginSpec):
     kind = "fusion"
 
     name: str = Field("attention", description="name of the fusion; `mtf list fusion`")
+
+
+class PolicySpec(PluginSpec):
+    """What is held, given what the model said."""
+
+    kind = "policy"
+
+    name: str = Field("argmax", description="name of the policy; `mtf list policy`")
+
+
+class BacktestSpec(PluginSpec):
+    """How target positions are filled, and with how much money."""
+
+    kind = "backtest"
+
+    name: str = Field("candle", description="name of the engine; `mtf list backtest`")
+    policy: PolicySpec = Field(
+        default={}, validate_default=True, description="what is held, given what the model said"
+    )
+    capital: float = Field(100_000.0, gt=0, description="to begin with, in quote currency")
+    used: float = Field(
+        0.95, gt=0, le=1, description="share of the equity that a weight of 1 puts into the market"
+    )
+    leverage: float = Field(1.0, gt=0, description="largest value of a position over the equity")
+    maintenance_margin: float = Field(
+        0.005,
+        ge=0,
+        lt=1,
+        description="fraction of the position's value; with less equity it is liquidated",
+    )

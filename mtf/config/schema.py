@@ -12,10 +12,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field, field_validator
 
 from mtf.config.plugin_spec import (
+    BacktestSpec,
     DataSourceSpec,
     FeatureSpec,
     FusionSpec,
     PluginSpec,
+    PolicySpec,
     SideInputSpec,
     Strict,
 )
@@ -30,6 +32,7 @@ from mtf.config.sections import (
     SplitConfig,
     TokensConfig,
     TrainingConfig,
+    WalkForwardConfig,
 )
 from mtf.config.values import TimeframeKey, TimeKey, to_ms
 from mtf.market.stream import StreamSpec
@@ -174,7 +177,12 @@ class Config(Strict):
     training: TrainingConfig = Field(TrainingConfig(), description="the loop")
     fabric: FabricConfig = Field(FabricConfig(), description="devices and precision")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="baselines and intervals")
-    backtest: None = Field(None, description="none in this version")
+    walk_forward: WalkForwardConfig = Field(
+        WalkForwardConfig(), description="how a config is trained anew along time"
+    )
+    backtest: BacktestSpec | None = Field(
+        default={}, validate_default=True, description="how the model is traded; null: not at all"
+    )
 
     @property
     def symbol(self) -> str:
@@ -241,6 +249,7 @@ def _with_timeframe(key: str, stream: Any) -> Any:
 
 
 __all__ = [
+    "BacktestSpec",
     "Config",
     "CostsConfig",
     "DataSourceSpec",
@@ -255,6 +264,7 @@ __all__ = [
     "ModelConfig",
     "OptimizerConfig",
     "PluginSpec",
+    "PolicySpec",
     "SamplingConfig",
     "ScheduleConfig",
     "SideInputSpec",
@@ -262,4 +272,5 @@ __all__ = [
     "StreamConfig",
     "TokensConfig",
     "TrainingConfig",
+    "WalkForwardConfig",
 ]

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mtf.config.plugin_spec import Strict
+from mtf.config.values import LengthKey, TimeframeKey
 
 
 class SplitConfig(Strict):
@@ -22,11 +23,27 @@ class CostsConfig(Strict):
     """What trading costs; labels and figures that know of costs use these."""
 
     commission: float = Field(0.001, ge=0, lt=1, description="fraction of the value of every fill")
+    maker_commission: float | None = Field(
+        None,
+        gt=-1,
+        lt=1,
+        description="of fills that rest in the book (take-profits); null: as commission",
+    )
     slippage_bps: float = Field(0.0, ge=0, lt=10_000, description="basis points lost in every fill")
     order_latency_ms: int = Field(
         0, ge=0, description="from the decision to the earliest fill, in milliseconds"
     )
-    funding: Literal["none"] = Field("none", description="funding payments: none are charged")
+    funding: str = Field(
+        "none",
+        min_length=1,
+        description="a parquet or csv file of funding rates (time_ms, funding_rate); {symbol} in "
+        "its name stands for the symbol; none: no funding is charged",
+    )
+    tick_size: float = Field(0.0, ge=0, description="prices of stops are rounded to it; 0: not")
+    lot_size: float = Field(0.0, ge=0, description="sizes are rounded down to it; 0: not")
+    min_notional: float = Field(
+        0.0, ge=0, description="smaller orders are not sent, in quote currency"
+    )
 
 
 class TokensConfig(Strict):
@@ -147,3 +164,35 @@ class EvaluationConfig(Strict):
         description="baselines that are fitted and printed beside the model",
     )
     bootstrap: int = Field(1000, ge=0, description="resamples for intervals and tests; 0: none")
+    permutations: int = Field(
+        999,
+        ge=0,
+        description="block permutations that tell whether what was said is related to what "
+        "happened at all; 0: none",
+    )
+
+
+class WalkForwardConfig(Strict):
+    """How a config is trained anew along time: `mtf evaluate CONFIG --walk-forward`."""
+
+    folds: int = Field(4, ge=1, description="test blocks, of equal length, without gap or overlap")
+    window: Literal["expanding", "rolling"] = Field(
+        "expanding",
+        description="expanding: a fold learns from all before it; rolling: from as much as the "
+        "first",
+    )
+    first_train: LengthKey = Field(
+        0.5,
+        description="what lies before the first test block: a share of the decisions, or a "
+        "duration such as 365d",
+    )
+    validation: LengthKey = Field(
+        0.1, description="of what a fold learns from: a share, or a duration, for early stopping"
+    )
+    calibration: LengthKey = Field(
+        0.05, description="alike, behind it, for calibrating probabilities"
+    )
+    seeds: int = Field(3, ge=1, description="trainings a fold, from `seed` on")
+    embargo: TimeframeKey | None = Field(
+        None, description="a duration left out before every test block; null: none"
+    )

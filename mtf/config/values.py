@@ -43,6 +43,18 @@ def to_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
+def _length(value: Any) -> float | str:
+    """A share of a whole, or a duration such as 30d."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
+        return float(value)
+    try:
+        return str(Timeframe.parse(value if isinstance(value, str) else ""))
+    except ConfigError:
+        raise mistake(
+            ConfigError(f"found {value!r}", "a share between 0 and 1, or a duration such as 30d")
+        ) from None
+
+
 TimeframeKey = Annotated[
     Timeframe,
     PlainValidator(_timeframe),
@@ -53,3 +65,17 @@ TimeframeKey = Annotated[
 
 TimeKey = Annotated[str, PlainValidator(_utc_text), WithJsonSchema({"type": "string"})]
 """A point in time as ISO text, UTC."""
+
+LengthKey = Annotated[
+    float | str,
+    PlainValidator(_length),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+                {"type": "string", "pattern": "^[1-9][0-9]{0,3}[smhdw]$"},
+            ]
+        }
+    ),
+]
+"""A length of time: a share of a whole, or a duration, written ``30d`` in files."""

@@ -7,18 +7,25 @@ from collections.abc import Callable, Sequence
 
 from mtf.errors import ConfigError
 from mtf.evaluation.baseline import Baseline
+from mtf.evaluation.boosting import LightGBM
 from mtf.evaluation.candle_baselines import MeanCandle, NaiveCandle
 from mtf.evaluation.class_baselines import ClassPrior, Logistic, Momentum
 from mtf.evaluation.pivot_baselines import PivotPrior
 from mtf.evaluation.position_baselines import AlwaysLong, Flat, MomentumRule
 from mtf.evaluation.regression_baselines import TrainMean, Zero
+from mtf.evaluation.volatility_baselines import Ewma, Har, Persistence
 
-_CLASSES = (ClassPrior, Momentum, Logistic)
+_CLASSES = (ClassPrior, Momentum, Logistic, LightGBM)
 _CANDLES = (NaiveCandle, MeanCandle)
 _POSITIONS = (Flat, AlwaysLong, MomentumRule)
-_EVERY = (*_CLASSES, *_CANDLES, Zero, TrainMean, PivotPrior, *_POSITIONS)
+_VOLATILITIES = (Persistence, Ewma, Har)
+_NUMBERS = (Zero, TrainMean, *_VOLATILITIES)
+_EVERY = (*_CLASSES, *_CANDLES, *_NUMBERS, PivotPrior, *_POSITIONS)
 BASELINES: dict[str, Callable[[], Baseline]] = {baseline.name: baseline for baseline in _EVERY}
-DEFAULT = ("class_prior", "momentum", "logistic", "naive_candle")
+DEFAULT = (
+    *("class_prior", "momentum", "logistic", "naive_candle"),
+    *("persistence", "ewma", "har"),
+)
 REFERENCES = (
     *("naive_candle", "mean_candle", "zero", "train_mean", "pivot_prior"),
     *("flat", "always_long", "momentum_rule"),

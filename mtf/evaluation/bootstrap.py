@@ -1,11 +1,13 @@
-"""How sure a figure is: a bootstrap over distinct outcomes.
+"""How sure a figure is: a block bootstrap over distinct outcomes in the order of time.
 
 Decisions that share an outcome (1,440 minutes of a day share its 1d candle) are one observation.
-So whole groups are drawn, with replacement, as many as there are. Every group's statistics are
-summed first; a resample is then a vector of counts, and a thousand of them one matrix product.
+Neighbouring outcomes are alike (a volatile week), so circular blocks of round(n^(1/3)) consecutive
+ones are drawn with replacement until there are n again (Künsch, 1989; Politis & Romano, 1992): what
+lies closer together than a block counts as dependent. Every group's statistics are summed first,
+then every block's; a resample is a sum of n^(2/3) rows.
 
-What it does not know: dependence *between* groups (a volatile week). Intervals are honest about
-shared outcomes, not about a market that changes.
+What it does not know: dependence that is longer than a block (intervals are then too narrow), and
+a market that will be another one.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from mtf.evaluation.metrics import point_value
+from mtf.market.blocks import block_length, block_sums, drawn_starts, num_blocks
 from mtf.plugins.contracts import Metric
 
-COUNTS_AT_ONCE = 4_000_000
-"""Counts held in memory at a time (32 MB), however many groups and resamples there are."""
+NUMBERS_AT_ONCE = 4_000_000
+"""Numbers held in memory at a time (32 MB), however many groups and resamples there are."""
 
 Group = Int64[np.ndarray, " decision"]
 Draws = Float64[np.ndarray, " resample"]
+Sums = Float64[np.ndarray, "group column"]
 Key = TypeVar("Key", bound=Hashable)
 
 
@@ -80,7 +84,7 @@ def intervals(
 
     Args:
         metrics: by name, each with a row a decision.
-        group: id of the distinct outcome of each decision.
+        group: id of the distinct outcome of each decision; ids rise with time.
         resamples: number of bootstrap resamples.
         seed: of the draws; the same seed draws the same groups.
         level: of the interval, such as 0.95.
@@ -107,12 +111,12 @@ def paired(
     The resampled differences, moved to mean nothing (centred on the observed difference), stand
     for what chance alone does; p counts those at least as large, the observed one among them:
     p = (1 + count) / (1 + resamples), never 0. Nor is it below what flipping signs of as many
-    groups could give, 2^(1 - groups) two-sided: resamples of four days are too alike to tell more.
+    blocks could give, 2^(1 - blocks) two-sided: resamples of four days are too alike to tell more.
 
     Args:
         model: a metric of the model, such as its log loss.
         baseline: the same metric of the baseline, on the same decisions.
-        group: id of the distinct outcome of each decision.
+        group: id of the distinct outcome of each decision; ids rise with time.
         resamples: number of bootstrap resamples.
         seed: of the draws.
     """
@@ -138,7 +142,7 @@ def compare(
     sign = -1.0 if model.higher_is_better is False else 1.0
     either_way = np.abs(chance) >= abs(difference) - slack
     better = sign * chance >= sign * difference - slack
-    total, least = 1 + len(chance), 0.5**n_distinct
+    total, least = 1 + len(chance), 0.5 ** num_blocks(n_distinct)
     return Comparison(
         float(difference),
         max((1 + int(either_way.sum())) / total, 2 * least),
@@ -155,8 +159,8 @@ def resampled(
     sums = _group_sums(statistics, group)
     cuts = np.cumsum([part.shape[1] for part in statistics])[:-1]
     parts: dict[Key, list[np.ndarray]] = {key: [np.empty(0)] for key in keys}
-    for counts in _draw_counts(len(sums), resamples, seed):
-        for key, part in zip(keys, np.split(counts @ sums, cuts, axis=1), strict=True):
+    for drawn in _drawn_sums(sums, resamples, seed):
+        for key, part in zip(keys, np.split(drawn, cuts, axis=1), strict=True):
             parts[key].append(_finish(metrics[key].finish, part))
     return {key: np.concatenate(parts[key]) for key in keys}
 
@@ -165,7 +169,7 @@ def _finish(finish: Callable[[np.ndarray], np.ndarray], sums: np.ndarray) -> np.
     return np.asarray(finish(sums), dtype=np.float64)
 
 
-def _group_sums(statistics: list[np.ndarray], group: Group) -> Float64[np.ndarray, "group column"]:
+def _group_sums(statistics: list[np.ndarray], group: Group) -> Sums:
     """Every group's sum of every column, groups in the order of their ids."""
     ids, inverse = np.unique(group, return_inverse=True)
     columns = [column for part in statistics for column in part.T]
@@ -173,18 +177,21 @@ def _group_sums(statistics: list[np.ndarray], group: Group) -> Float64[np.ndarra
     return np.stack(sums, axis=1) if len(ids) else np.zeros((0, len(columns)))
 
 
-def _draw_counts(
-    groups: int, resamples: int, seed: int
-) -> Iterator[Float64[np.ndarray, "resample group"]]:
-    """How often each group is drawn in each resample (multinomial), a bounded piece at a time."""
-    random = np.random.default_rng(seed)
-    at_once = max(1, COUNTS_AT_ONCE // max(1, groups))
-    for start in range(0, resamples if groups else 0, at_once):
-        rows = min(at_once, resamples - start)
-        counts = np.empty((rows, groups))
-        for row in range(rows):
-            counts[row] = np.bincount(random.integers(groups, size=groups), minlength=groups)
-        yield counts
+def _drawn_sums(
+    sums: Sums, resamples: int, seed: int
+) -> Iterator[Float64[np.ndarray, "resample column"]]:
+    """The sums of each resample, a bounded piece at a time; the last block of each is cut."""
+    groups, columns = sums.shape
+    if not groups:
+        return
+    random, length = np.random.default_rng(seed), block_length(groups)
+    whole, rest = divmod(groups, length)
+    blocks, shorter = block_sums(sums, length), block_sums(sums, rest) if rest else sums
+    at_once = max(1, NUMBERS_AT_ONCE // max(1, (whole + 1) * columns))
+    for start in range(0, resamples, at_once):
+        starts = drawn_starts(random, groups, min(at_once, resamples - start), length)
+        drawn = blocks[starts[:, :whole]].sum(axis=1)
+        yield drawn + shorter[starts[:, whole]] if rest else drawn
 
 
 def _ends(draws: np.ndarray, level: float, n_distinct: int) -> tuple[float, float]:

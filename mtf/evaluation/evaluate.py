@@ -2,7 +2,8 @@
 
 Every head's own metrics are applied to the model and to each baseline that suits the head, on the
 decisions that have a label, and all of it is bootstrapped on the same resamples of the distinct
-outcomes. Whether a baseline is beaten is decided on the head's primary metric.
+outcomes. Whether a baseline is beaten is decided on the head's primary metric, and so is whether
+what the model said is related to what happened at all (block permutations).
 
 In a panel that is done for all symbols together and for each by itself. Baselines are fitted symbol
 by symbol, each on its own training part: they are what one would have without a panel.
@@ -10,8 +11,8 @@ by symbol, each on its own training part: they are what one would have without a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64
@@ -20,6 +21,7 @@ from mtf.evaluation.baseline import Baseline
 from mtf.evaluation.baselines import BASELINES, DEFAULT, REFERENCES, check_baselines
 from mtf.evaluation.bootstrap import Comparison, compare, intervals_of, resampled
 from mtf.evaluation.oracle import Oracle
+from mtf.evaluation.permutation import PERMUTATIONS, permutation_test
 from mtf.evaluation.results import BaselineResult, Results, TargetResult
 from mtf.learning.targets import pooled_label
 from mtf.market.labels import Label
@@ -63,8 +65,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class _Forecasts:
-    """What the model and the baselines said of one target, and its label."""
+class Forecasts:
+    """What the model and the baselines said of one target of one symbol, and its label.
+
+    Attributes:
+        outputs: of the model's head.
+        said: outputs of each baseline by name.
+        label: of the same decisions.
+    """
 
     outputs: Arrays
     said: Mapping[str, Arrays]
@@ -79,6 +87,7 @@ def evaluate_part(
     *,
     baselines: Sequence[str] = DEFAULT,
     bootstrap: int = 1000,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
     source: DataSource | None = None,
     samples_per_second: Mapping[str, float] | None = None,
@@ -90,6 +99,7 @@ def evaluate_part(
         asked,
         baselines=baselines,
         bootstrap=bootstrap,
+        permutations=permutations,
         seed=seed,
         source=source,
         samples_per_second=samples_per_second,
@@ -102,6 +112,7 @@ def evaluate_symbols(
     *,
     baselines: Sequence[str] = DEFAULT,
     bootstrap: int = 1000,
+    permutations: int = PERMUTATIONS,
     seed: int = 0,
     source: DataSource | None = None,
     samples_per_second: Mapping[str, float] | None = None,
@@ -113,7 +124,8 @@ def evaluate_symbols(
         asked: the symbols by name.
         baselines: names of the baselines to stand beside the heads.
         bootstrap: number of resamples.
-        seed: of the resamples.
+        permutations: how often what happened is dealt out anew; 0 = no such test.
+        seed: of resamples and permutations.
         source: where the candles come from; one that knows its own law adds the oracle.
         samples_per_second: measured speeds, to be kept with the figures.
 
@@ -121,37 +133,67 @@ def evaluate_symbols(
         ConfigError: an unknown baseline.
     """
     check_baselines(baselines)
+
+    def said(name: str, target: str) -> list[Forecasts]:
+        head = heads[name]
+        return [forecasts_of(head, name, target, one, baselines, source) for one in asked.values()]
+
+    streams = next(iter(asked.values())).test.world.streams
+    chance = bootstrap, permutations, seed
+    found = evaluate_forecasts(heads, list(asked), said, streams, *chance)
+    return replace(found, samples_per_second=dict(samples_per_second or {}))
+
+
+def evaluate_forecasts(
+    heads: Mapping[str, Head],
+    symbols: Sequence[str],
+    said: Callable[[str, str], Sequence[Forecasts]],
+    streams: Collection[str],
+    bootstrap: int,
+    permutations: int,
+    seed: int,
+) -> Results:
+    """Evaluate what was said already, one target after the other.
+
+    Args:
+        heads: the heads by name.
+        symbols: names of the symbols.
+        said: head and target → what was said of each symbol; asked for when it is its turn.
+        streams: names of the streams.
+        bootstrap: number of resamples.
+        permutations: how often what happened is dealt out anew; 0 = no such test.
+        seed: of resamples and permutations.
+    """
+    chance = bootstrap, seed, permutations
     every: Targets = {}
-    alone: dict[str, Targets] = {symbol: {} for symbol in asked if len(asked) > 1}
+    alone: dict[str, Targets] = {symbol: {} for symbol in symbols if len(symbols) > 1}
     for name, head in heads.items():
         for target in head.targets:
-            said = [
-                _forecasts(head, name, target, one, baselines, source) for one in asked.values()
-            ]
-            figures = _evaluate_target(head, target, _pooled(said), bootstrap, seed)
+            ones = said(name, target)
+            figures = _evaluate_target(head, target, _pooled(ones), *chance)
             every.setdefault(name, {})[target] = figures
-            for own, one in zip(alone.values(), said, strict=False):
-                figures = _evaluate_target(head, target, one, bootstrap, seed)
+            for own, one in zip(alone.values(), ones, strict=False):
+                figures = _evaluate_target(head, target, one, *chance)
                 own.setdefault(name, {})[target] = figures
-    world = next(iter(asked.values())).test.world
-    flat = frozenset(name for name, head in heads.items() if _is_flat(head, world))
-    symbols = {symbol: Results(own, {}, flat) for symbol, own in alone.items()}
-    return Results(every, dict(samples_per_second or {}), flat, symbols=symbols)
+    flat = frozenset(name for name, head in heads.items() if _is_flat(head, streams))
+    return Results(
+        every, {}, flat, symbols={one: Results(own, {}, flat) for one, own in alone.items()}
+    )
 
 
-def _is_flat(head: Head, world: World) -> bool:
+def _is_flat(head: Head, streams: Collection[str]) -> bool:
     """Whether the head has one target, and that is not named after a stream."""
-    return len(head.targets) == 1 and head.targets[0] not in world.streams
+    return len(head.targets) == 1 and head.targets[0] not in streams
 
 
-def _forecasts(
+def forecasts_of(
     head: Head,
     name: str,
     target: str,
     asked: Asked,
     names: Sequence[str],
     source: DataSource | None,
-) -> _Forecasts:
+) -> Forecasts:
     """What the model and every baseline that suits the target say about the test part."""
     test, train = asked.test, asked.train
     wanted: list[Baseline] = [BASELINES[one]() for one in dict.fromkeys([*names, *REFERENCES])]
@@ -162,15 +204,15 @@ def _forecasts(
     for baseline in suiting:
         baseline.fit(head, target, train.world, train.times, train.labels[name][target])
     said = {baseline.name: baseline.predict(test.world, test.times) for baseline in suiting}
-    return _Forecasts(asked.outputs[name], said, test.labels[name][target])
+    return Forecasts(asked.outputs[name], said, test.labels[name][target])
 
 
-def _pooled(parts: Sequence[_Forecasts]) -> _Forecasts:
+def _pooled(parts: Sequence[Forecasts]) -> Forecasts:
     """All symbols as one, with the baselines that have something to say about each."""
     if len(parts) == 1:
         return parts[0]
     shared = [name for name in parts[0].said if all(name in part.said for part in parts)]
-    return _Forecasts(
+    return Forecasts(
         _stacked([part.outputs for part in parts]),
         {name: _stacked([part.said[name] for part in parts]) for name in shared},
         pooled_label([part.label for part in parts]),
@@ -182,7 +224,12 @@ def _stacked(parts: Sequence[Arrays]) -> Arrays:
 
 
 def _evaluate_target(
-    head: Head, target: str, said: _Forecasts, bootstrap: int, seed: int
+    head: Head,
+    target: str,
+    said: Forecasts,
+    bootstrap: int,
+    seed: int,
+    permutations: int = PERMUTATIONS,
 ) -> TargetResult:
     """Metrics of the model and of the baselines on the decisions that have a label."""
     chosen = np.flatnonzero(said.label.present)
@@ -191,11 +238,15 @@ def _evaluate_target(
     label, outputs = said.label.select(chosen), said.outputs
     beside = {name: _rows(arrays, chosen) for name, arrays in said.said.items()}
     references = {name: arrays for name, arrays in beside.items() if name != Oracle.name}
+    own = _rows(outputs, chosen)
     metrics = {
         who: head.metrics(target, arrays, label, references)
-        for who, arrays in {MODEL: _rows(outputs, chosen), **beside}.items()
+        for who, arrays in {MODEL: own, **beside}.items()
     }
-    return _compared(head.primary_metric, metrics, label, bootstrap, seed)
+    result = _compared(head.primary_metric, metrics, label, bootstrap, seed)
+    if not permutations:
+        return result
+    return replace(result, permuted=permutation_test(head, target, own, label, permutations, seed))
 
 
 def _compared(

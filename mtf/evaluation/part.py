@@ -56,7 +56,7 @@ def predict_part(task: Task, part: str) -> tuple[Sweep, float]:
         DataError: no decision of the part about some symbol has a label.
     """
     began = time.perf_counter()
-    found = pooled(list(_sweeps(task, task.panel.builders, part).values()))
+    found = pooled(list(sweeps(task, task.panel.builders, part).values()))
     return found, len(found.times) / (time.perf_counter() - began)
 
 
@@ -76,8 +76,8 @@ def builders_of(
     return {symbol: builder}, source
 
 
-def _sweeps(task: Task, builders: Mapping[str, BatchBuilder], part: str) -> dict[str, Sweep]:
-    """What the model says about each symbol.
+def sweeps(task: Task, builders: Mapping[str, BatchBuilder], part: str) -> dict[str, Sweep]:
+    """What the model says about each symbol, of every decision of a part that has a label.
 
     Raises:
         DataError: no decision of the part about some symbol has a label.
@@ -133,7 +133,7 @@ def predictions_of_part(
         symbol: to ask about, learned or not; None = every symbol of the run.
     """
     builders, _ = builders_of(task, part, symbol)
-    found = _sweeps(task, builders, part)
+    found = sweeps(task, builders, part)
     return tuple(predictions_of(task.builder.heads, one, of, part) for of, one in found.items())
 
 
@@ -192,9 +192,9 @@ def evaluate_part_of(
     config, heads = task.config.evaluation, task.builder.heads
     builders, source = builders_of(task, part, symbol)
     began = time.perf_counter()
-    found = _sweeps(task, builders, part)
+    found = sweeps(task, builders, part)
     speed = sum(len(one.times) for one in found.values()) / (time.perf_counter() - began)
-    asked = {of: _asked(task, builders[of].world, one) for of, one in found.items()}
+    asked = {of: asked_of(task, builders[of].world, one) for of, one in found.items()}
     results = evaluate_symbols(
         heads,
         asked,
@@ -208,7 +208,7 @@ def evaluate_part_of(
     return Evaluated(said, results.of_part(part))
 
 
-def _asked(task: Task, world: World, found: Sweep) -> Asked:
+def asked_of(task: Task, world: World, found: Sweep) -> Asked:
     """What was said about a symbol, beside the training part that its baselines are fitted on."""
     heads, train = task.builder.heads, task.parts["train"]
     check_parts(world, {"train": train})

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mtf.evaluation.bootstrap import Comparison, Estimate
+from mtf.evaluation.permutation import Permuted
 
 SCHEMA = 1
 Tree = dict[str, Any]
@@ -36,11 +37,18 @@ class TargetResult:
         primary: name of the metric that baselines are compared on.
         metrics: the model's figures; empty where no decision has a label.
         baselines: by name.
+        permuted: whether what was said is related to what happened at all; None = not tested.
     """
 
     primary: str
     metrics: Mapping[str, Estimate]
     baselines: Mapping[str, BaselineResult]
+    permuted: Permuted | None = None
+
+    @property
+    def permutation_p(self) -> float:
+        """The p of that test; NaN where there is none."""
+        return math.nan if self.permuted is None else self.permuted.p
 
     @property
     def n_distinct(self) -> int:
@@ -144,7 +152,14 @@ class Results:
 
 
 def _model_tree(targets: Mapping[str, TargetResult]) -> Tree:
-    return {target: _estimates(result.metrics) for target, result in targets.items()}
+    """The model's figures, and beside them the p of the permutation test."""
+    return {
+        target: {
+            **_estimates(result.metrics),
+            **({"permutation_p": _number(result.permutation_p)} if result.metrics else {}),
+        }
+        for target, result in targets.items()
+    }
 
 
 def _estimates(metrics: Mapping[str, Estimate]) -> Tree:

@@ -80,6 +80,11 @@ def trained(
     task = prepare(short(config, steps, seed))
     if change is not None:
         change(task.model)
+    return learned(task)
+
+
+def learned(task: Task) -> Task:
+    """The task with its loop run to the end, and averaged weights where it asks for an average."""
     fitting = task.fitting(Quiet(), Quiet(), None)
     fitting.run()
     if fitting.average is not None:
@@ -151,4 +156,4 @@ def scores(
     return {key: point_value(metrics[key]) for key in ("log_loss", "rank_ic")}
 
 
-__all__ = ["Without", "asked", "classifier", "scores", "short", "trained"]
+__all__ = ["Without", "asked", "classifier", "learned", "scores", "short", "trained"]

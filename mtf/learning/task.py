@@ -15,7 +15,7 @@ from mtf.config.schema import Config
 from mtf.errors import ConfigError, DataError
 from mtf.learning.batches import BatchBuilder
 from mtf.learning.fit import Fitting
-from mtf.learning.load import feature_sets, load_worlds
+from mtf.learning.load import Loaded, feature_sets, load_worlds
 from mtf.learning.log import Log, Progress
 from mtf.learning.panel import Panel
 from mtf.learning.sampling import Sampler, group_starts
@@ -82,8 +82,15 @@ class Task:
         )
 
 
-def prepare(config: Config) -> Task:
+def prepare(
+    config: Config, parts: Mapping[str, Part] | None = None, beside: Task | None = None
+) -> Task:
     """Build the model and load the candles of a config.
+
+    Args:
+        config: of the run.
+        parts: train, validation, calibration and test; None = cut as ``split`` says.
+        beside: a task of the same config but for its seed: its candles are taken, not loaded again.
 
     Raises:
         MtfError: anything in config or data that can't work, before the first step.
@@ -97,9 +104,12 @@ def prepare(config: Config) -> Task:
     once, paths = choose_paths(model, config.training.sampling.path)
     required = {spec.name: model.required_slots(spec.name) for spec in specs}
     sides = [_sides(config, symbol) for symbol in config.decisions.symbols]
-    loaded = load_worlds(config, sets, reduce(with_history, sides, required))
-    shares = config.split.model_dump()
-    parts = split(config.decisions.start_ms, config.decisions.end_ms, shares, loaded.world.clock)
+    if beside is None:
+        loaded = load_worlds(config, sets, reduce(with_history, sides, required))
+        loaded = replace(loaded, fingerprint=reduce(joint_fingerprint, sides, loaded.fingerprint))
+    else:
+        loaded = Loaded(beside.panel.worlds, beside.source, beside.fingerprint)
+    parts = _cut(config) if parts is None else dict(parts)
     heads, forming = model.heads_by_name, model.forming_streams
     builders = {}
     for index, (symbol, world) in enumerate(loaded.worlds.items()):
@@ -112,11 +122,17 @@ def prepare(config: Config) -> Task:
         model=model,
         panel=Panel(builders),
         source=loaded.source,
-        fingerprint=reduce(joint_fingerprint, sides, loaded.fingerprint),
+        fingerprint=loaded.fingerprint,
         parts=parts,
         sampler=make_sampler(config, list(loaded.worlds.values()), parts["train"]),
         paths=paths,
     )
+
+
+def _cut(config: Config) -> dict[str, Part]:
+    """The parts that ``split`` says."""
+    span = config.decisions.start_ms, config.decisions.end_ms
+    return split(*span, config.split.model_dump(), config.decisions.clock)
 
 
 def left_out(task: Task, symbol: str, part: str) -> tuple[BatchBuilder, DataSource]:

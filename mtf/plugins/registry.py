@@ -34,14 +34,16 @@ GROUPS = {
 """Kind → entry-point group."""
 
 CONTRACTS = {
-    "data_source": "DataSource",
-    "feature": "FeatureSet",
-    "side_input": "SideInput",
-    "encoder": "Encoder",
-    "fusion": "Fusion",
-    "head": "Head",
+    "data_source": "mtf.plugins.contracts.DataSource",
+    "feature": "mtf.plugins.contracts.FeatureSet",
+    "side_input": "mtf.plugins.contracts.SideInput",
+    "encoder": "mtf.plugins.contracts.Encoder",
+    "fusion": "mtf.plugins.contracts.Fusion",
+    "head": "mtf.plugins.contracts.Head",
+    "policy": "mtf.trading.contracts.Policy",
+    "backtest": "mtf.trading.contracts.Backtest",
 }
-"""Kind → the class of ``mtf.plugins.contracts`` it must derive from; the others are functions."""
+"""Kind → the class it must derive from; the others are functions."""
 
 Plugin = TypeVar("Plugin", bound=Callable[..., Any])
 
@@ -73,7 +75,7 @@ def entries(kind: str) -> tuple[Entry, ...]:
     kind = kind_of(kind)
     decorated = [entry for entry in _decorated.values() if entry.kind == kind]
     by_name: dict[str, list[Entry]] = {}
-    for entry in (*_announced(kind), *decorated):
+    for entry in (*_metadata()[kind], *decorated):
         same = by_name.setdefault(entry.name, [])
         if all(entry.target != other.target for other in same):
             same.append(entry)
@@ -150,15 +152,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 @lru_cache(maxsize=1)
-def _metadata() -> Any:  # its type differs between Python 3.11 and 3.12
-    return metadata.entry_points()
-
-
-def _announced(kind: str) -> list[Entry]:
-    return [
-        Entry(kind, point.name, point.value.replace(" ", ""), _distribution(point))
-        for point in _metadata().select(group=GROUPS[kind])
-    ]
+def _metadata() -> dict[str, tuple[Entry, ...]]:
+    """Every entry point by kind; read once, since it takes longer than all that is done with it."""
+    points: Any = metadata.entry_points()  # its type differs between Python 3.11 and 3.12
+    return {
+        kind: tuple(
+            Entry(kind, point.name, point.value.replace(" ", ""), _distribution(point))
+            for point in points.select(group=group)
+        )
+        for kind, group in GROUPS.items()
+    }
 
 
 def _distribution(point: metadata.EntryPoint) -> str:
@@ -221,11 +224,10 @@ def _check_contract(entry: Entry, found: Any) -> None:
     if wanted is None:
         fits, expected = callable(found), "something that can be called"
     else:
-        from mtf.plugins import contracts  # needs torch, and only a plug-in in use does
-
-        base: type = getattr(contracts, wanted)
+        module, _, name = wanted.rpartition(".")  # imported here: most of it needs torch
+        base: type = getattr(importlib.import_module(module), name)
         fits = isinstance(found, type) and (issubclass(found, base) or _has_methods(found, base))
-        expected = f"a class derived from mtf.plugins.contracts.{wanted}"
+        expected = f"a class derived from {wanted}"
     if not fits:
         raise PluginError(
             f"{entry.kind} {entry.name!r} of {entry.origin} is {found!r}",

@@ -53,7 +53,7 @@ class TensorBoard:
 
         Written into the same event file: one run stays one line of the page.
         """
-        settings = dict(_flattened(config))
+        settings = dict(flattened(config))
         final = {f"final/{name}": value for name, value in metrics.items()}
         for summary in hparams_summary(settings, final):
             self._writer._get_file_writer().add_summary(summary)
@@ -70,12 +70,12 @@ class TensorBoard:
         self._writer.close()
 
 
-def _flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flattened(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted keys with values that TensorBoard can show: numbers, truth values, text."""
     for key, value in tree.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
-            yield from _flattened(value, f"{name}.")
+            yield from flattened(value, f"{name}.")
         elif isinstance(value, bool | int | float | str):
             yield name, value
         else:

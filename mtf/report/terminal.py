@@ -56,7 +56,8 @@ class Terminal:
             self.console.print(results_table(head, targets, results.part))
             for target, result in targets.items():
                 name = " ".join(results.path(head, target))
-                self.line(f"  {name}, {counted(result)}: {', '.join(verdicts(result))}")
+                said = ", ".join((*related(result), *verdicts(result)))
+                self.line(f"  {name}, {counted(result)}: {said}")
         if results.symbols:
             self.console.print(symbols_table(results))
 
@@ -84,7 +85,7 @@ def plain_lines(results: Results) -> Iterator[str]:
             name = " ".join(results.path(head, target))
             metrics = _most_telling(result)
             figures = "  ".join(f"{key} {with_interval(metrics[key])}" for key in metrics)
-            verdict = ", ".join(verdicts(result))
+            verdict = ", ".join((*related(result), *verdicts(result)))
             text = f"{name}: {figures}  {counted(result)}"
             if head in results.flat:
                 yield text
@@ -132,6 +133,16 @@ def primary(result: TargetResult) -> str:
 def verdicts(result: TargetResult) -> list[str]:
     """What the model beats and what it loses to, said plainly."""
     return [verdict(name, beside) for name, beside in result.baselines.items()]
+
+
+def related(result: TargetResult) -> list[str]:
+    """Whether what was said is related to what happened, by block permutations, if tested."""
+    if result.permuted is None:
+        return []
+    p = result.permuted.p
+    if not math.isfinite(p):
+        return [f"not tested against chance ({result.permuted.reason})"]
+    return [f"{'no better than chance' if p > SURE else 'not by chance'} (permutation p={p:.2g})"]
 
 
 def verdict(name: str, beside: BaselineResult) -> str:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from mtf.errors import PluginError
 from mtf.market.timeframe import Timeframe
 from mtf.plugins import registry
 from mtf.plugins.contracts import Request
+from mtf.testing.backtests import checks_of_backtest
 from mtf.testing.contract import Check
 from mtf.testing.encoders import checks_of_encoder
 from mtf.testing.features import checks_of_feature_set
 from mtf.testing.fusions import checks_of_fusion
 from mtf.testing.heads import checks_of_head
 from mtf.testing.losses import checks_of_loss
+from mtf.testing.policies import checks_of_policy
 from mtf.testing.side_inputs import checks_of_side_input
 from mtf.testing.sources import checks_of_data_source
 
@@ -29,11 +30,13 @@ DEFAULT_REQUESTS = tuple(
 """Two days of what a config would ask for."""
 
 CONTRACTS: dict[str, Callable[..., tuple[Check, ...]]] = {
+    "backtest": checks_of_backtest,
     "encoder": checks_of_encoder,
     "feature": checks_of_feature_set,
     "fusion": checks_of_fusion,
     "head": checks_of_head,
     "loss": checks_of_loss,
+    "policy": checks_of_policy,
     "side_input": checks_of_side_input,
 }
 """Kind → its checks from a factory alone; those of a data source need requests, too."""
@@ -56,7 +59,7 @@ def checks_of(
         seed: of the random numbers and markets it is tried with.
 
     Raises:
-        PluginError: unknown or broken, or of a kind that has no contract.
+        PluginError: unknown or broken.
     """
     factory = factory_of(kind, name, options)
     if registry.kind_of(kind) == "data_source":
@@ -70,14 +73,7 @@ def factory_of(kind: str, name: str, options: Mapping[str, Any] | None = None) -
     Raises:
         PluginError: as ``checks_of``.
     """
-    plugin = registry.load(kind, name)
-    word = registry.kind_of(kind)
-    if word not in (*CONTRACTS, "data_source"):
-        raise PluginError(
-            f"{word} {name!r} can't be checked: there is no contract for this kind yet",
-            f"one of {', '.join(sorted((*CONTRACTS, 'data_source')))}",
-        )
-    return partial(plugin, **(options or {}))
+    return partial(registry.load(kind, name), **(options or {}))
 
 
 __all__ = ["DEFAULT_REQUESTS", "checks_of", "factory_of"]

@@ -24,6 +24,8 @@ class Bars:
         funding_time: time stamps of funding payments in ms, ascending.
         funding_rate: what longs pay at each as a fraction of the position's value; negative rates
             are paid by shorts.
+        fine: finer candles of the same symbol, where there are any: with an order latency, fills
+            are looked for in them.
     """
 
     symbol: str
@@ -33,6 +35,7 @@ class Bars:
     valid: Bool[np.ndarray, " bar"]
     funding_time: Int64[np.ndarray, " payment"]
     funding_rate: Float64[np.ndarray, " payment"]
+    fine: Bars | None = None
 
     @classmethod
     def of(cls, candles: Candles, start_ms: int, end_ms: int) -> Bars:
@@ -53,6 +56,11 @@ class Bars:
     def __len__(self) -> int:
         """Number of slots, absent ones included."""
         return len(self.open_time)
+
+    @property
+    def end_ms(self) -> int:
+        """When the last bar ends; 0 where there is none."""
+        return int(self.open_time[-1]) + self.timeframe.duration_ms if len(self) else 0
 
     @property
     def close_time(self) -> Int64[np.ndarray, " bar"]:

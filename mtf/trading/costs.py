@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mtf.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Broker:
@@ -20,7 +22,10 @@ class Broker:
         maintenance_margin: fraction of the position's value below which equity is liquidated.
         tick_size: prices of stops and take-profits are rounded to it, against the trader; 0 = not.
         lot_size: sizes are rounded down to it, in base coin; 0 = not.
-        min_notional: smaller orders are not sent, in quote currency.
+        min_notional: smaller orders are not sent, in quote currency; closing is always allowed.
+
+    Raises:
+        ConfigError: terms that make no sense.
     """
 
     commission: float = 0.001
@@ -34,3 +39,18 @@ class Broker:
     tick_size: float = 0.0
     lot_size: float = 0.0
     min_notional: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense."""
+        for name in ("capital", "used", "leverage"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"found {name} {getattr(self, name)} of the broker", "above 0")
+        least = ("slippage_bps", "order_latency_ms", "tick_size", "lot_size", "min_notional")
+        for name in ("commission", *least):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"found {name} {getattr(self, name)} of the broker", "at least 0")
+        if not 0 <= self.maintenance_margin < 1:
+            raise ConfigError(
+                f"found maintenance_margin {self.maintenance_margin} of the broker",
+                "at least 0 and below 1",
+            )

@@ -59,7 +59,7 @@ def test_the_same_seed_draws_the_same_groups() -> None:
 def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     values, group = clustered(np.random.default_rng(0), 20, 5)
     whole = interval(mean_of(values), group, 100)
-    monkeypatch.setattr(bootstrap, "COUNTS_AT_ONCE", 70)
+    monkeypatch.setattr(bootstrap, "NUMBERS_AT_ONCE", 70)
     pieces = interval(mean_of(values), group, 100)
     assert (pieces.low, pieces.high) == pytest.approx((whole.low, whole.high))
 
@@ -78,10 +78,34 @@ def test_intervals_cover_the_truth_where_single_decisions_would_not() -> None:
         values, group = clustered(random, 40, 12)
         honest = interval(mean_of(values), group, 200, seed=trial)
         covered += honest.low <= 0.0 <= honest.high
-        single = interval(mean_of(values), np.arange(len(values)), 200, seed=trial)
+        apart = random.permutation(len(values))  # as if no decision stood beside another
+        single = interval(mean_of(values), apart, 200, seed=trial)
         naive += single.low <= 0.0 <= single.high
     assert 0.88 <= covered / trials <= 0.99
     assert naive / trials < 0.6
+
+
+def test_intervals_cover_where_neighbouring_outcomes_are_alike() -> None:
+    random = np.random.default_rng(5)
+    covered = torn = 0
+    trials = 150
+    for trial in range(trials):
+        values = random.normal(size=400)
+        for row in range(1, 400):
+            values[row] += 0.6 * values[row - 1]
+        honest = interval(mean_of(values), np.arange(400), 200, seed=trial)
+        covered += honest.low <= 0.0 <= honest.high
+        one_by_one = interval(mean_of(values), random.permutation(400), 200, seed=trial)
+        torn += one_by_one.low <= 0.0 <= one_by_one.high
+    assert 0.82 <= covered / trials <= 0.99
+    assert torn / trials < 0.75
+
+
+def test_a_resample_is_made_of_blocks_in_the_order_of_ids() -> None:
+    # eight outcomes in blocks of two: each pair is seen, over the end too, and nothing is between
+    values = np.array([1.0, -1.0] * 4)
+    estimate = interval(mean_of(values), np.arange(8), resamples=50)
+    assert (estimate.low, estimate.high) == (0.0, 0.0)
 
 
 def test_the_paired_test_finds_nothing_where_nothing_is() -> None:
@@ -118,7 +142,8 @@ def test_an_advantage_is_up_where_higher_is_better() -> None:
 
 
 def test_a_few_outcomes_prove_little_however_large_the_advantage() -> None:
-    for groups, least in ((1, 1.0), (4, 1 / 8), (8, 1 / 128)):
+    # blocks of 1, 2 and 2 outcomes: as many signs as there are blocks
+    for groups, least in ((1, 1.0), (4, 1 / 2), (8, 1 / 8)):
         group = np.repeat(np.arange(groups), 1440)
         result = paired(mean_of(group * 1.0), mean_of(group * 1.0 + 9.0), group)
         assert (result.p_two_sided, result.p_better) == (least, least / 2)

@@ -61,6 +61,7 @@ def test_metrics_json_has_the_agreed_form() -> None:
     tree = evaluate_direction(samples_per_second={"train": 353.0, "eval": 900.0}).as_dict()
     assert tree["schema"] == 1
     assert set(tree["test"]["way"]["log_loss"]) == {"value", "low", "high", "n", "n_distinct"}
+    assert tree["test"]["way"]["permutation_p"] == 1 / 1000
     prior = tree["baselines"]["class_prior"]["way"]
     assert prior["beaten"] is True
     assert 0 < prior["paired_p"] < 0.05
@@ -123,6 +124,14 @@ def test_an_unknown_baseline_is_refused_with_the_nearest() -> None:
         evaluate_direction(baselines=["momentun"])
     with pytest.raises(ConfigError, match=r"evaluation\.baselines: found 'xyz'"):
         evaluate_direction(baselines=["xyz"])
+
+
+def test_whether_anything_is_related_is_tested_unless_nobody_asks() -> None:
+    result = evaluate_direction(permutations=99).heads["way"]["direction"]
+    assert (result.permutation_p, result.permuted and result.permuted.outcomes) == (1 / 100, 60)
+    untested = evaluate_direction(permutations=0)
+    assert untested.heads["way"]["direction"].permuted is None
+    assert untested.as_dict()["test"]["way"]["permutation_p"] is None
 
 
 def test_figures_by_path_for_tensorboard() -> None:

@@ -10,6 +10,7 @@ from tasks import file_config, small_config, small_task
 
 from mtf.errors import ConfigError, DataError
 from mtf.learning.optimise import named_tensors
+from mtf.learning.splits import Part
 from mtf.learning.task import prepare
 
 DAY = 1_440
@@ -51,3 +52,22 @@ def test_the_same_seed_gives_the_same_fresh_weights() -> None:
     config = small_config()
     one, two = (named_tensors(prepare(config).model) for _ in range(2))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_parts_can_be_given_and_candles_taken_from_a_task_beside() -> None:
+    config = small_config()
+    first = prepare(config)
+    day = first.parts["train"].start_ms
+    hours = {"train": (0, 6), "validation": (6, 8), "calibration": (8, 9), "test": (9, 12)}
+    parts = {
+        name: Part(name, day + start * 3_600_000, day + end * 3_600_000)
+        for name, (start, end) in hours.items()
+    }
+    other = prepare(config.model_copy(update={"seed": 1}), parts, first)
+    assert other.parts == parts
+    assert other.sampler.starts.max() < parts["train"].end_ms
+    assert other.world is first.world
+    assert other.fingerprint == first.fingerprint
+    fresh = prepare(config.model_copy(update={"seed": 1}), parts)
+    for name, tensor in named_tensors(fresh.model).items():
+        assert torch.equal(named_tensors(other.model)[name], tensor)

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from mtf.evaluation.bootstrap import Comparison, Estimate
+from mtf.evaluation.permutation import Permuted
 from mtf.evaluation.results import BaselineResult, Results, TargetResult
-from mtf.report.terminal import Terminal, number, verdict
+from mtf.report.terminal import Terminal, number, related, verdict
 
 
 def estimate(value: float, n: int = 6480, n_distinct: int = 432) -> Estimate:
@@ -34,6 +35,7 @@ def results() -> Results:
             "momentum": beside(-0.01, 0.31, True),
             "logistic": beside(0.004, 0.021, False),
         },
+        Permuted(0.004, 432, 8),
     )
     candle = TargetResult(
         "mse",
@@ -66,6 +68,22 @@ def test_what_is_beaten_and_what_is_lost_to_is_said(terminal: bool) -> None:
     assert "beats momentum (p=0.31, may be chance)" in text
     assert "loses to logistic (p=0.021)" in text
     assert "equals mean candle" in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_whether_anything_is_related_is_said_first(terminal: bool) -> None:
+    assert "not by chance (permutation p=0.004), beats class prior" in printed(terminal)
+
+
+def test_what_may_be_chance_or_was_not_tested_is_said() -> None:
+    def said(permuted: Permuted | None) -> list[str]:
+        return related(TargetResult("mse", {"mse": estimate(1.0)}, {}, permuted))
+
+    assert said(Permuted(0.3)) == ["no better than chance (permutation p=0.3)"]
+    assert said(Permuted(np.nan, reason="one outcome")) == [
+        "not tested against chance (one outcome)"
+    ]
+    assert said(None) == []
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -1,0 +1,50 @@
+"""Jobs done here or by several processes: each once, and a process that is killed is told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from functools import partial
+
+from mtf.evaluation.processes import each_done
+
+
+class Adder:
+    """Adds to a number; 13 ends its process as a system without memory does."""
+
+    def __init__(self, summand: int) -> None:
+        self.summand = summand
+
+    def __call__(self, job: int) -> tuple[int, str | None]:
+        if job == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job + self.summand, os.environ.get("OMP_NUM_THREADS")
+
+
+def test_one_process_works_here_in_order() -> None:
+    found = each_done(partial(Adder, 10), [3, 1, 2], 1)
+    assert [(job, result and result[0]) for job, result in found] == [(3, 13), (1, 11), (2, 12)]
+
+
+def test_two_processes_do_every_job_once_and_are_gone_afterwards() -> None:
+    before = os.environ.get("OMP_NUM_THREADS")
+    found = dict(each_done(partial(Adder, 10), range(5), 2))
+    assert found == {job: (job + 10, "1") for job in range(5)}
+    assert os.environ.get("OMP_NUM_THREADS") == before
+    assert not multiprocessing.active_children()
+
+
+def test_a_process_that_was_killed_is_told_without_a_result() -> None:
+    assert dict(each_done(partial(Adder, 10), [13], 2)) == {13: None}
+
+
+def test_what_is_left_early_leaves_no_process_behind() -> None:
+    jobs = each_done(partial(Adder, 10), range(50), 2)
+    next(jobs)
+    children = multiprocessing.active_children()
+    assert children
+    jobs.close()
+    for child in children:
+        child.join(20)
+        assert not child.is_alive()
