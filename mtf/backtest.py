@@ -80,7 +80,7 @@ def main(
     for line in traded_lines(traded, standing):
         terminal.line(line)
     write(found)
-    terminal.line(str(found.path / FILE))
+    terminal.line(str(found.path))
 
 
 def after_training(
@@ -161,8 +161,10 @@ def keep_traded(
         ) from error
 
 
-def write(run: Run, log: TensorBoard | None = None, step: int = 0) -> Path:
+def write(run: Run, log: TensorBoard | None = None, step: int = 0) -> None:
     """Write report.html from the files of the run's folder, and its pictures into TensorBoard.
+
+    Nothing where the run's config asks for no report.
 
     Args:
         run: whose folder it is.
@@ -172,6 +174,8 @@ def write(run: Run, log: TensorBoard | None = None, step: int = 0) -> Path:
     Raises:
         MtfError: a file of the run is damaged, or the folder can't be written.
     """
+    if not run.config.evaluation.report:
+        return
     path, material = run.path / FILE, Material.of_folder(run.path)
     board = log or TensorBoard(run.tensorboard)
     try:
@@ -186,7 +190,6 @@ def write(run: Run, log: TensorBoard | None = None, step: int = 0) -> Path:
     finally:
         if log is None:
             board.close()
-    return path
 
 
 def changed(run: Run, overrides: Sequence[str], trust: bool = False) -> Config:

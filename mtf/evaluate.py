@@ -13,17 +13,22 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
     cli(["evaluate", *sys.argv[1:]])
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from mtf import walk_forward as walking
+from mtf.backtest import write
 from mtf.config.load import load_config
 from mtf.errors import CheckpointError
 from mtf.evaluation.degraded import Degraded, degraded
 from mtf.evaluation.part import evaluate_part_of
 from mtf.learning.disk import replace_synced
+from mtf.learning.task import Task
+from mtf.market.finding import counted
 from mtf.report.degraded import Steps, degraded_csv, degraded_lines, degraded_pictures
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
 from mtf.run import Run, keep, load, named_after
+from mtf.trials import look
 
 
 def main(
@@ -48,14 +53,18 @@ def main(
     if symbol is not None:
         learned = symbol in found.config.decisions.symbols
         terminal.line(f"{symbol} alone" + ("" if learned else ", which was left out of training"))
+    task, last = found.task(), found.path
     if missing:
-        _measure_missing(found, terminal, symbol)
-        return
-    speed = found.training_speed
-    done = evaluate_part_of(found.task(), symbol=symbol, samples_per_second=speed)
-    terminal.results(done.results)  # first, so that they are seen where nothing can be written
-    keep(found, done, symbol)
-    terminal.line(str(found.path))
+        last = _measure_missing(found, task, terminal, symbol)
+    else:
+        speed = found.training_speed
+        done = evaluate_part_of(task, symbol=symbol, samples_per_second=speed)
+        terminal.results(done.results)  # first, so that they are seen where nothing can be written
+        keep(found, done, symbol)
+    standing = look(found, task, "test", symbol)
+    terminal.line(f"the test part was looked at {counted(standing.looks, 'time')}")
+    write(found)
+    terminal.line(str(last))
 
 
 def walk_forward(
@@ -85,9 +94,9 @@ def walk_forward(
         walking.walk_forward(load_config(config, overrides), processes)
 
 
-def _measure_missing(run: Run, terminal: Terminal, symbol: str | None) -> None:
-    """What the model is worth with streams missing, late or frozen."""
-    found = degraded(run.task(), symbol=symbol, told=Steps(terminal.line))
+def _measure_missing(run: Run, task: Task, terminal: Terminal, symbol: str | None) -> Path:
+    """What the model is worth with streams missing, late or frozen; the file that has it."""
+    found = degraded(task, symbol=symbol, told=Steps(terminal.line))
     for line in degraded_lines(found):
         terminal.line(line)
     path = run.path / named_after("degraded", symbol, "csv")
@@ -100,7 +109,7 @@ def _measure_missing(run: Run, terminal: Terminal, symbol: str | None) -> None:
             f"free space or fix the permissions, then mtf evaluate {run.path} --degraded",
         ) from error
     _show(run, found, symbol)
-    terminal.line(str(path))
+    return path
 
 
 def _show(run: Run, found: Degraded, symbol: str | None) -> None:

@@ -142,7 +142,7 @@ class Run:
         """What ``predict`` returns, for every symbol of the run; ``symbol``: for that one alone."""
         from mtf.evaluation.part import predictions_of_part
 
-        return predictions_of_part(self.task(), part, symbol)
+        return predictions_of_part(self._looked_at(part, symbol), part, symbol)
 
     def save_predictions(
         self, path: str | Path, part: str = "test", symbol: str | None = None
@@ -154,7 +154,7 @@ class Run:
         """
         from mtf.evaluation.part import save_predictions
 
-        return save_predictions(self.task(), Path(path), part, symbol)
+        return save_predictions(self._looked_at(part, symbol), Path(path), part, symbol)
 
     def attention(self, part: str = "validation") -> list[StreamAttention]:
         """Which stream listens to which, by layer of the fusion.
@@ -176,7 +176,7 @@ class Run:
         """
         from mtf.evaluation.part import evaluate_part_of
 
-        return evaluate_part_of(self.task(), part, symbol=symbol).results
+        return evaluate_part_of(self._looked_at(part, symbol), part, symbol=symbol).results
 
     def degraded(self, part: str = "test", symbol: str | None = None) -> Degraded:
         """The value of every set of streams, and of streams that are late or frozen.
@@ -187,7 +187,15 @@ class Run:
         """
         from mtf.evaluation.degraded import degraded
 
-        return degraded(self.task(), part, symbol=symbol)
+        return degraded(self._looked_at(part, symbol), part, symbol=symbol)
+
+    def _looked_at(self, part: str, symbol: str | None) -> Task:
+        """The run made ready again, and the trial ledger told which part is looked at."""
+        from mtf.trials import look
+
+        task = self.task()
+        look(self, task, part, symbol)
+        return task
 
 
 def fit(config: Config | str | Path, overrides: Sequence[str] = ()) -> Run:

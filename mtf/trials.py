@@ -19,6 +19,7 @@ from mtf.plugins.contracts import DataSource
 from mtf.run import RUNS, Run
 
 if TYPE_CHECKING:
+    from mtf.learning.task import Task
     from mtf.predictions import Predictions
 
 
@@ -77,6 +78,20 @@ def record(
     return standing(ledger.read(), trial)
 
 
+def look(run: Run, task: Task, part: str, symbol: str | None = None) -> Standing:
+    """Write down that the figures or answers of a part were looked at.
+
+    Args:
+        run: that was asked.
+        task: the run made ready.
+        part: of the data.
+        symbol: that was asked about alone; None = every symbol of the run.
+    """
+    where = task.parts[part]
+    symbols = tuple(run.config.decisions.symbols) if symbol is None else (symbol,)
+    return record(run, "look", task.source, Looked(part, symbols, where.start_ms, where.end_ms))
+
+
 def _trial(
     run: Run,
     kind: Kind,
@@ -109,4 +124,4 @@ def _trial(
     )
 
 
-__all__ = ["Looked", "record"]
+__all__ = ["Looked", "look", "record"]

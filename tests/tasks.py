@@ -38,7 +38,12 @@ SMALL: dict[str, Any] = {
         "checkpoint_every": 3,
     },
     "fabric": {"accelerator": "cpu", "threads": 1},
-    "evaluation": {"bootstrap": 100},
+    "evaluation": {
+        "baselines": ["class_prior", "momentum", "logistic", "naive_candle"],
+        "bootstrap": 100,
+        "permutations": 99,
+        "report": False,
+    },
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from walks import facts, probabilities, said, walk_config, whole
+from walks import SMALL, facts, probabilities, said, walk_config, whole
 
 from mtf.cli import main
 from mtf.errors import CheckpointError, DataError, MtfError
@@ -41,7 +41,8 @@ def walk(home: Path) -> Run:
     """A walk-forward that nothing disturbed, traded, too."""
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(home)
-        run = walk_forward(walk_config(home, backtest={}), terminal=quiet())
+        told = {**SMALL["evaluation"], "report": True}
+        run = walk_forward(walk_config(home, backtest={}, evaluation=told), terminal=quiet())
     return Run(home / run.path, run.config)
 
 

@@ -9,6 +9,17 @@ from pydantic import Field
 from mtf.config.plugin_spec import Strict
 from mtf.config.values import LengthKey, TimeframeKey
 
+BaselineName = Literal[
+    "class_prior",
+    "momentum",
+    "logistic",
+    "lightgbm",
+    "naive_candle",
+    "persistence",
+    "ewma",
+    "har",
+]
+
 
 class SplitConfig(Strict):
     """Shares of the decisions in the order of time; they add up to 1."""
@@ -159,9 +170,13 @@ class FabricConfig(Strict):
 class EvaluationConfig(Strict):
     """What the figures of the test part are compared with."""
 
-    baselines: list[Literal["class_prior", "momentum", "logistic", "naive_candle"]] = Field(
-        ["class_prior", "momentum", "logistic", "naive_candle"],
-        description="baselines that are fitted and printed beside the model",
+    baselines: list[BaselineName] = Field(
+        [
+            *("class_prior", "momentum", "logistic", "lightgbm", "naive_candle"),
+            *("persistence", "ewma", "har"),
+        ],
+        description="baselines that are fitted and printed beside the model, where they suit a "
+        "head: classes, next candles, volatility",
     )
     bootstrap: int = Field(1000, ge=0, description="resamples for intervals and tests; 0: none")
     permutations: int = Field(
@@ -169,6 +184,9 @@ class EvaluationConfig(Strict):
         ge=0,
         description="block permutations that tell whether what was said is related to what "
         "happened at all; 0: none",
+    )
+    report: bool = Field(
+        True, description="write report.html, and its figures as pictures into TensorBoard"
     )
 
 

@@ -200,6 +200,7 @@ def evaluate_part_of(
         asked,
         baselines=config.baselines if baselines is None else baselines,
         bootstrap=config.bootstrap if bootstrap is None else bootstrap,
+        permutations=config.permutations,
         seed=task.config.seed,
         source=source,
         samples_per_second={**(samples_per_second or {}), "eval": speed},

@@ -180,7 +180,7 @@ def test_a_year_of_real_minutes(real_data: Path) -> None:
 
 
 def real_year(real_data: Path) -> World:
-    """The streams of the published figures: ETH at 1m, 15m and 1h, all made from 1m, and BTC at 1m."""
+    """ETH at 1m, 15m and 1h, all made from 1m, and BTC at 1m."""
     streams = {
         "1m": {"lookback": 600},
         "15m": {"lookback": 600, "from": "1m"},

@@ -32,7 +32,8 @@ def test_the_preset_makes_small_and_never_larger() -> None:
     config = small_config(model={"embed_dim": 64}, streams={"1m": {"lookback": 600}})
     small = changed(config, preset(config))
     assert small.model.embed_dim == 16
-    assert [stream.lookback for stream in small.streams.values()] == [64, 16, 32]
+    assert (small.model.encoder.name, small.model.fusion.name) == ("conv", "concat")
+    assert [stream.lookback for stream in small.streams.values()] == [32, 16, 32]
     assert (small.heads, small.data, small.decisions) == (
         config.heads,
         config.data,
