@@ -67,20 +67,38 @@ def main(
     terminal = Terminal()
     for note in found.notes:
         terminal.line(f"note: {note}")
-    said = [one for one in _said(found, part) if symbol in (None, one.symbol)]
-    if not said:
-        raise ConfigError(
-            f"found --symbol {symbol}", f"one of {', '.join(found.config.decisions.symbols)}"
-        )
-    source = build("data_source", config.data)
-    before = _kept(found.path / CALIBRATION)
-    traded = traded_of(config, source, said, before)
-    standing = record(found, "backtest", source, Looked.of(said, config), traded, config)
-    keep_traded(found, config, said[0].part, traded, standing)
-    for line in traded_lines(traded, standing):
+    for line in traded_lines(*trade_run(found, config, part, symbol)):
         terminal.line(line)
-    write(found)
     terminal.line(str(found.path))
+
+
+def trade_run(
+    run: Run, config: Config, part: str = "test", symbol: str | None = None
+) -> tuple[list[Traded], Standing]:
+    """Trade a part of a run, note the trial, keep the files and the report.
+
+    Args:
+        run: whose predictions are traded.
+        config: the run's, with other costs or another backtest (``changed``).
+        part: of the data.
+        symbol: to trade alone; None = every symbol of the run.
+
+    Returns:
+        What was traded symbol by symbol, and where it stands among all trials.
+
+    Raises:
+        MtfError: predictions that the policy can't read, or a folder that can't be written.
+    """
+    said = [one for one in _said(run, part) if symbol in (None, one.symbol)]
+    if not said:
+        known = ", ".join(run.config.decisions.symbols)
+        raise ConfigError(f"found --symbol {symbol}", f"one of {known}")
+    source = build("data_source", config.data)
+    traded = traded_of(config, source, said, _kept(run.path / CALIBRATION))
+    standing = record(run, "backtest", source, Looked.of(said, config), traded, config)
+    keep_traded(run, config, said[0].part, traded, standing)
+    write(run)
+    return traded, standing
 
 
 def after_training(

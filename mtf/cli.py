@@ -198,6 +198,8 @@ def null(
         ),
     ],
     overrides: Overrides = None,
+    worlds: Annotated[int, typer.Option(min=1, help="Worlds of each null.")] = 19,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each training.")] = 150,
 ) -> None:
     """Retrain a small form of a config where nothing is to be found, and where something is."""
     print(f"mtf null {config}", flush=True)  # torch takes seconds
@@ -206,7 +208,7 @@ def null(
     load_config(config, overrides or [])  # so that its mistakes show before torch is loaded
     from mtf import null as verb
 
-    verb.main(config, overrides or [])
+    verb.main(config, overrides or [], worlds=worlds, steps=steps)
 
 
 @app.command()

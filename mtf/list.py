@@ -6,7 +6,7 @@ from fnmatch import fnmatch
 
 from mtf import bench
 from mtf.errors import PluginError
-from mtf.plugins.registry import GROUPS, Entry, did_you_mean, entries, kind_of
+from mtf.plugins.registry import GROUPS, Entry, did_you_mean, entries
 
 
 def main(pattern: str = "*") -> None:
@@ -38,9 +38,6 @@ def matching(pattern: str) -> list[Entry]:
     found = [entry for entry in everything if any(fnmatch(w, pattern) for w in _words(entry))]
     if found:
         return found
-    if pattern in GROUPS or f"mtf.{pattern}" in GROUPS.values():
-        group = GROUPS[kind_of(pattern)]
-        raise PluginError(f"no {kind_of(pattern)} is installed", f"an entry point in {group!r}")
     known = sorted({word for entry in everything for word in _words(entry)})
     raise PluginError(
         f"no plug-in fits {pattern!r}",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mtf.evaluation.degraded import Degraded
     from mtf.evaluation.part import Evaluated
     from mtf.evaluation.results import Results
+    from mtf.evaluation.traded import Traded
     from mtf.learning.checkpoint import Checkpoint
     from mtf.learning.task import Task
     from mtf.predictions import Predictions
@@ -189,12 +190,30 @@ class Run:
 
         return degraded(self._looked_at(part, symbol), part, symbol=symbol)
 
+    def backtest(
+        self, overrides: Sequence[str] = (), part: str = "test", symbol: str | None = None
+    ) -> list[Traded]:
+        """Trade a part as ``mtf backtest`` does; what came of it, symbol by symbol.
+
+        Args:
+            overrides: of costs and backtest, such as ``costs.commission=0.0005``.
+            part: one of the four parts.
+            symbol: to trade alone; None = every symbol of the run.
+
+        Raises:
+            MtfError: predictions that the policy can't read, or other overrides.
+        """
+        from mtf.backtest import changed, trade_run
+
+        return trade_run(self, changed(self, overrides), part, symbol)[0]
+
     def _looked_at(self, part: str, symbol: str | None) -> Task:
-        """The run made ready again, and the trial ledger told which part is looked at."""
+        """The run made ready again, and a look at its test part noted in the trial ledger."""
         from mtf.trials import look
 
         task = self.task()
-        look(self, task, part, symbol)
+        if part == "test":
+            look(self, task, part, symbol)
         return task
 
 

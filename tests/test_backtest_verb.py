@@ -86,6 +86,12 @@ def test_another_part_is_asked_of_the_model(run: Run) -> None:
     assert told["symbols"]["ETHUSDT"]["part"] == "validation"
 
 
+def test_the_same_from_python(run: Run) -> None:
+    (traded,) = run.backtest(["costs.commission=0", "backtest.policy.name=proportional"])
+    assert traded.outcome.commission.sum() == 0
+    assert traded.outcome.equity[-1] == equity(run).iloc[-1]
+
+
 def test_what_was_learned_can_not_be_changed(run: Run) -> None:
     with pytest.raises(ConfigError, match=r"model\.embed_dim=8.*can't be changed any more"):
         backtest.main("small", ["model.embed_dim=8"])

@@ -78,8 +78,11 @@ def test_the_readme_runs_from_top_to_bottom(python: Path, tmp_path: Path) -> Non
         run_block(language, content, python, tmp_path)
     files = README.partition("| file | what it is |")[2].partition("\n\n")[0]
     promised = set(re.findall(r"^\| `([\w.]+)/?`", files, re.MULTILINE))
-    assert len(promised) == 9
-    folders = sorted((tmp_path / "runs").glob("*/*"))
+    assert len(promised) == 16
+    (walk,) = (tmp_path / "runs").glob("fast-walk-forward/*")
+    assert {"folds", "report.html", "backtest.json"} <= {path.name for path in walk.iterdir()}
+    folders = sorted(path.parent for path in (tmp_path / "runs").glob("*/*/config.yaml"))
+    folders.remove(walk)
     assert len(folders) == 5, "trained twice from btc.yaml, three times from fast.yaml"
     found = [{path.name for path in folder.iterdir()} for folder in folders]
     assert all(names | {"degraded.csv"} == promised for names in found)

@@ -51,7 +51,10 @@ def _length(value: Any) -> float | str:
         return str(Timeframe.parse(value if isinstance(value, str) else ""))
     except ConfigError:
         raise mistake(
-            ConfigError(f"found {value!r}", "a share between 0 and 1, or a duration such as 30d")
+            ConfigError(
+                f"found {value!r}",
+                "a finite number greater than 0 and less than 1, or a duration such as 30d",
+            )
         ) from None
 
 

@@ -116,6 +116,7 @@ def evaluate_symbols(
     seed: int = 0,
     source: DataSource | None = None,
     samples_per_second: Mapping[str, float] | None = None,
+    told: Callable[[str, str, Sequence[Forecasts]], object] = lambda *_: None,
 ) -> Results:
     """Evaluate all heads on one part: all symbols together and, of several, each by itself.
 
@@ -128,6 +129,7 @@ def evaluate_symbols(
         seed: of resamples and permutations.
         source: where the candles come from; one that knows its own law adds the oracle.
         samples_per_second: measured speeds, to be kept with the figures.
+        told: hears of every head and target what was said of each symbol.
 
     Raises:
         ConfigError: an unknown baseline.
@@ -135,8 +137,12 @@ def evaluate_symbols(
     check_baselines(baselines)
 
     def said(name: str, target: str) -> list[Forecasts]:
-        head = heads[name]
-        return [forecasts_of(head, name, target, one, baselines, source) for one in asked.values()]
+        ones = [
+            forecasts_of(heads[name], name, target, one, baselines, source)
+            for one in asked.values()
+        ]
+        told(name, target, ones)
+        return ones
 
     streams = next(iter(asked.values())).test.world.streams
     chance = bootstrap, permutations, seed
@@ -264,10 +270,14 @@ def _compared(
     model = figures.pop(MODEL)
     beside = {}
     for who, own in figures.items():
-        this, other = (MODEL, primary), (who, primary)
-        n_distinct = estimates[this].n_distinct
-        comparison = compare(every[this], every[other], draws[this], draws[other], n_distinct)
-        beside[who] = BaselineResult(own, comparison, _beaten(comparison, every[this]))
+        paired = {}
+        for key in (primary, *(key for key in own if key in model and key != primary)):
+            this, other = (MODEL, key), (who, key)
+            n_distinct = estimates[this].n_distinct
+            both = every[this], every[other], draws[this], draws[other]
+            paired[key] = compare(*both, n_distinct)
+        first = paired.pop(primary)
+        beside[who] = BaselineResult(own, first, _beaten(first, every[MODEL, primary]), paired)
     return TargetResult(primary, model, beside)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from mtf.evaluation.answers import load_arrays, sweep_of
 from mtf.evaluation.ensemble import ensemble
 from mtf.evaluation.evaluate import Forecasts, evaluate_forecasts
-from mtf.evaluation.predict import predictions_of
+from mtf.evaluation.predict import Beside, predictions_of
 from mtf.evaluation.results import Results
 from mtf.evaluation.walk import ANSWERS, BEFORE, Job, Walk
 from mtf.evaluation.walk_results import FoldFigures, WalkResults
@@ -75,9 +75,20 @@ class OutOfSample:
         """One value a symbol over all folds; of a seed, or of all together."""
         said = self.together if seed is None else self.seeds[seed]
         return tuple(
-            predictions_of(self.heads, pooled(sweeps), symbol, PART)
+            predictions_of(self.heads, pooled(sweeps), symbol, PART, self._beside(symbol))
             for symbol, sweeps in said.items()
         )
+
+    def _beside(self, symbol: str) -> Beside:
+        """What the baselines of classes said over all folds."""
+        classes = [name for name, head in self.heads.items() if head.task == "classification"]
+        every = range(len(self._folds))
+        found = {
+            name: self._forecasts(symbol, self.together[symbol], name, target, every).said
+            for name in classes
+            for target in self.heads[name].targets
+        }
+        return {name: said for name, said in found.items() if said}
 
     def before(self) -> tuple[Predictions, ...]:
         """What all seeds together say of the first calibration part, before all test blocks.

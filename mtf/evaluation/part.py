@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mtf.errors import DataError
-from mtf.evaluation.evaluate import Asked, Decisions, evaluate_symbols
+from mtf.evaluation.evaluate import Asked, Decisions, Forecasts, evaluate_symbols
 from mtf.evaluation.predict import predictions_of
 from mtf.evaluation.prior import prior_log_losses
 from mtf.evaluation.results import Results
@@ -20,7 +20,7 @@ from mtf.learning.sweep import Sweep, collected, pooled, sweep_pieces
 from mtf.learning.targets import labels_of, pooled_labels
 from mtf.learning.task import Task, check_parts, left_out
 from mtf.market.world import World
-from mtf.plugins.contracts import DataSource
+from mtf.plugins.contracts import Arrays, DataSource
 from mtf.predictions import Predictions, writing
 
 MAX_TRAIN_DECISIONS = 200_000
@@ -195,6 +195,14 @@ def evaluate_part_of(
     found = sweeps(task, builders, part)
     speed = sum(len(one.times) for one in found.values()) / (time.perf_counter() - began)
     asked = {of: asked_of(task, builders[of].world, one) for of, one in found.items()}
+    beside: dict[str, dict[str, Mapping[str, Arrays]]] = {of: {} for of in found}
+
+    def keep_classes(name: str, target: str, said: Sequence[Forecasts]) -> None:
+        """Baselines of classes can be traded as the model is."""
+        if heads[name].task == "classification":
+            for own, one in zip(beside.values(), said, strict=True):
+                own[name] = one.said
+
     results = evaluate_symbols(
         heads,
         asked,
@@ -204,8 +212,9 @@ def evaluate_part_of(
         seed=task.config.seed,
         source=source,
         samples_per_second={**(samples_per_second or {}), "eval": speed},
+        told=keep_classes,
     )
-    said = tuple(predictions_of(heads, one, of, part) for of, one in found.items())
+    said = tuple(predictions_of(heads, one, of, part, beside[of]) for of, one in found.items())
     return Evaluated(said, results.of_part(part))
 
 

@@ -3,28 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from mtf.learning.sweep import Sweep
 from mtf.market.labels import Label
-from mtf.plugins.contracts import Head
+from mtf.plugins.contracts import Arrays, Head
 from mtf.predictions import Predictions
 
+Beside = Mapping[str, Mapping[str, Arrays]]
+"""What baselines said of classes: head name → baseline → outputs."""
 
-def predictions_of(heads: Mapping[str, Head], found: Sweep, symbol: str, part: str) -> Predictions:
+
+def predictions_of(
+    heads: Mapping[str, Head],
+    found: Sweep,
+    symbol: str,
+    part: str,
+    beside: Beside = MappingProxyType({}),
+) -> Predictions:
     """What every head said of every decision, and what happened.
 
     Columns are ``<head>.<output>`` and ``<head>.label_<value>``; a head with several targets has
     the target between (``next_candle.1m.close``, ``next_candle.1m.label_close``). Where a target
-    has no label the label columns are NaN.
+    has no label the label columns are NaN. What baselines said in the place of a head stands under
+    ``baseline.<name>.<head>.<output>``, so that it can be traded and compared alike.
     """
     columns: dict[str, np.ndarray] = {}
     for name, head in heads.items():
         columns |= dict(_outputs(name, head, found.outputs[name]))
         for target, label in found.labels[name].items():
             columns |= dict(_labels(name, head, target, label))
+    for name, said in beside.items():
+        for who, outputs in said.items():
+            columns |= dict(_outputs(baseline_head(who, name), heads[name], outputs))
     return Predictions(found.times, symbol, part, columns)
+
+
+def baseline_head(baseline: str, head: str) -> str:
+    """Under which name a baseline stands in the place of a head."""
+    return f"baseline.{baseline}.{head}"
 
 
 def _outputs(

@@ -22,11 +22,13 @@ class BaselineResult:
         metrics: the baseline's own figures.
         comparison: model - baseline on the primary metric.
         beaten: whether the model's figure is the better one; None where that is undefined.
+        others: the same comparison on every other metric that both have.
     """
 
     metrics: Mapping[str, Estimate]
     comparison: Comparison
     beaten: bool | None
+    others: Mapping[str, Comparison] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,12 +172,17 @@ def _estimates(metrics: Mapping[str, Estimate]) -> Tree:
 
 
 def _baseline_tree(result: BaselineResult) -> Tree:
+    others = {
+        name: {key: _number(value) for key, value in asdict(one).items()}
+        for name, one in result.others.items()
+    }
     return {
         **_estimates(result.metrics),
         "difference": _number(result.comparison.difference),
         "paired_p": _number(result.comparison.p_two_sided),
         "paired_p_better": _number(result.comparison.p_better),
         "beaten": result.beaten,
+        **({"paired": others} if others else {}),
     }
 
 

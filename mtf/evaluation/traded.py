@@ -1,8 +1,8 @@
 """Predictions traded as the config says: outcomes beside baselines, and what is left after costs.
 
 One symbol is one account. The baselines of money are filled by the same engine at the same terms:
-buy and hold, the sign of the past move, the same trades at random times. Knows nothing of run
-folders or of the trial ledger.
+buy and hold, the sign of the past move, the same trades at random times, and what the baselines of
+classes said, read by the same policy. Knows nothing of run folders or of the trial ledger.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jaxtyping import Float64, Int64
 from mtf.config.build import build
 from mtf.config.schema import BacktestSpec, Config
 from mtf.errors import ConfigError, DataError
+from mtf.evaluation.predict import baseline_head
 from mtf.market.stream import StreamSpec
 from mtf.market.timeframe import Timeframe
 from mtf.plugins.contracts import DataSource, Request
@@ -31,7 +32,9 @@ from mtf.trading.metrics import Figure, trading_metrics
 from mtf.trading.outcome import Outcome
 from mtf.trading.targets import Targets
 
-STRATEGY, HOLD, MOMENTUM, RANDOM = "strategy", "buy_and_hold", "momentum", "random_entries"
+STRATEGY, HOLD, MOMENTUM, RANDOM = "strategy", "buy_and_hold", "momentum_rule", "random_entries"
+NOT_TRADED = ("class_prior",)
+"""Baselines of classes that say the same at all times."""
 RANDOM_DRAWS = 99
 LOOKBACK = 15
 """Clock steps of the momentum rule where the config has no horizon."""
@@ -102,7 +105,8 @@ def trade(
     desk = _desk(config, bars)
     targets = desk.policy.targets(said)
     outcomes = {STRATEGY: desk.fill(targets)}
-    for name, other in _rivals(config, targets, bars).items():
+    rivals = _rivals(config, targets, bars) | _forecasters(config, said)
+    for name, other in rivals.items():
         outcomes[name] = desk.fill(other)
     resamples, seed = config.evaluation.bootstrap, config.seed
     own = outcomes[STRATEGY]
@@ -129,6 +133,23 @@ def _rivals(config: Config, targets: Targets, bars: Bars) -> dict[str, Targets]:
         MOMENTUM: baselines.momentum_rule(targets.times, bars, _horizon(config)),
         RANDOM: baselines.random_entries(targets, config.seed),
     }
+
+
+def _forecasters(config: Config, said: Predictions) -> dict[str, Targets]:
+    """The targets of the same policy where it reads a baseline in the place of the model's head."""
+    spec = backtest_of(config).policy
+    head = spec.options.get("head", "") or "action"
+    found = {}
+    for column in said.arrays:
+        if not column.endswith(f".{head}.prob_buy") or not column.startswith("baseline."):
+            continue
+        name = column.removesuffix(f".{head}.prob_buy").removeprefix("baseline.")
+        if name not in NOT_TRADED and "head" in spec.options:
+            of = baseline_head(name, head)
+            options = {**spec.options, "head": of, "confidence": f"{of}.confidence"}
+            policy = build("policy", spec.model_copy(update={"options": options}))
+            found[name] = policy.targets(said)
+    return found
 
 
 def _horizon(config: Config) -> int:

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from functools import partial
 
+from adders import Adder
+
 from mtf.evaluation.processes import each_done
-
-
-class Adder:
-    """Adds to a number; 13 ends its process as a system without memory does."""
-
-    def __init__(self, summand: int) -> None:
-        self.summand = summand
-
-    def __call__(self, job: int) -> tuple[int, str | None]:
-        if job == 13:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return job + self.summand, os.environ.get("OMP_NUM_THREADS")
 
 
 def test_one_process_works_here_in_order() -> None:

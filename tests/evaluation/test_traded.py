@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_what_is_said_fills_at_the_next_open_beside_buy_and_hold() -> None:
     assert found.outcomes[HOLD].equity[-1] == pytest.approx(100_000)  # from 100 to 100
     own = found.metrics["strategy"]["total_return"].value
     assert own == pytest.approx(1.21 * (2 - 100 / 121) - 1)
-    assert set(found.outcomes) == {"strategy", HOLD, "momentum", RANDOM}
+    assert set(found.outcomes) == {"strategy", HOLD, "momentum_rule", RANDOM}
 
 
 def test_the_costs_of_the_config_are_those_of_the_broker() -> None:
@@ -94,6 +95,20 @@ def test_confident_is_what_was_confident_before() -> None:
     fixed = trade(settings, said(0, 0, 2, 1), bars, before=said(0, 1, 0))
     assert all(one.in_hindsight for one in hindsight.coverage)
     assert not any(one.in_hindsight for one in fixed.coverage)
+
+
+def test_what_a_baseline_said_is_traded_by_the_same_policy() -> None:
+    """The model sits still, the baseline is long from 100 to 121; the prior is not traded."""
+    model, other = said(2, 2, 2, 2), said(0, 0, 2, 2)
+    columns = {f"baseline.lightgbm.{name}": column for name, column in other.arrays.items()}
+    prior = {f"baseline.class_prior.{name}": column for name, column in other.arrays.items()}
+    settings = config()
+    bars = bars_of(settings, Six(), "ETHUSDT", START, START + 6 * 60_000)
+    both = replace(model, arrays={**model.arrays, **columns, **prior})
+    found = trade(settings, both, bars)
+    assert found.outcome.equity[-1] == 100_000
+    assert found.outcomes["lightgbm"].equity[-1] == pytest.approx(121_000)
+    assert "class_prior" not in found.outcomes
 
 
 def test_a_late_order_asks_for_the_finest_stream_of_the_symbol() -> None:
