@@ -43,6 +43,8 @@ class Side(IntEnum):
     HOLD = 2
 
 
+TURNED = [Side.SELL, Side.BUY, Side.HOLD]
+"""The classes where every price p is 1 / p."""
 SIDES = np.array([Side.BUY, Side.SELL, Side.HOLD], dtype=np.int64)
 """By which trade takes its profit first: the long, the short, neither."""
 
@@ -126,6 +128,16 @@ class Action(Head):
         """Return ``logits`` and ``probs``."""
         logits = self.logits(nn.functional.gelu(self.hidden(fused.state))).float()
         return {"logits": logits, "probs": logits.softmax(-1)}
+
+    def turned(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """BUY and SELL change places."""
+        return {name: value[:, TURNED] for name, value in outputs.items()}
+
+    def turned_label(self, target: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """BUY is SELL, and a rise a fall."""
+        classes = values["class"]
+        over = torch.tensor(TURNED, dtype=classes.dtype, device=classes.device)[classes.long()]
+        return {"class": over, "log_return": -values["log_return"]}
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

@@ -31,6 +31,8 @@ from mtf.plugins.units import as_array, as_output
 NO_VOLUME = math.log(VOLUME_SHARE / (1 + VOLUME_SHARE))
 """The volume channel of a candle without trades: the lowest there is."""
 CHANNELS = ("open", "high", "low", "close", "volume")
+TURNED, SIGNS = [OPEN, LOW, HIGH, CLOSE, VOLUME], [-1, -1, -1, -1, 1]
+"""The channels where every price p is 1 / p."""
 TYPICAL_WICK = 0.5  # sigmas beyond open and close, where the outputs start
 
 
@@ -84,6 +86,16 @@ class NextCandle(Head):
             answer[f"btc_{name}"] = outputs[btc.name]
             answer[f"btc_{name}_ohlcv"] = ohlcv[btc.name]
         return answer
+
+    def turned(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Prices have the other sign, and high and low change places."""
+        return {
+            name: candle[:, TURNED] * candle.new_tensor(SIGNS) for name, candle in outputs.items()
+        }
+
+    def turned_label(self, target: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The same of the candle that came."""
+        return self.turned(values)
 
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

@@ -78,6 +78,14 @@ class Price(Head):
         log_return = self.log_return(as_array(said)[:, 0], units.label_volatility)
         return {f"{name}_prediction": said, f"{name}_log_return": as_output(log_return, said)}
 
+    def turned(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A rise is a fall."""
+        return {name: -value for name, value in outputs.items()}
+
+    def turned_label(self, target: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A rise is a fall."""
+        return {name: -value for name, value in values.items()}
+
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]
     ) -> Int64[np.ndarray, " decision"]:

@@ -83,6 +83,14 @@ class Volatility(Head):
         realised = self.volatility(as_array(said)[:, 0], units.label_volatility)
         return {f"{name}_prediction": said, f"{name}_realised": as_output(realised, said)}
 
+    def turned(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """It is the same."""
+        return dict(outputs)
+
+    def turned_label(self, target: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """It is the same."""
+        return {}
+
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]
     ) -> Int64[np.ndarray, " decision"]:

@@ -140,6 +140,11 @@ class ModelConfig(Strict):
         validate_default=True,
         description="how the tokens of all streams read each other",
     )
+    mirror: bool = Field(
+        False,
+        description="learn from half of the decisions upside down (prices p as 1 / p, BUY as SELL) "
+        "and answer with the mean of both ways up: a rise is foretold as surely as a fall",
+    )
 
 
 class Config(Strict):

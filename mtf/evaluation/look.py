@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from mtf.market.forming import Forming, forming, forming_channels
 from mtf.market.frozen import frozen, frozen_forming
 from mtf.market.side_input import Moments, masked
 from mtf.model.batch import Batch, SideBatch
-from mtf.model.hybrid import HybridModel
+from mtf.model.hybrid import HybridModel, Pooled
 
 Present = dict[str, Bool[np.ndarray, " decision"]]
 Answer = dict[str, dict[str, Tensor]]
@@ -45,8 +45,10 @@ class Look:
         """Encode the batch; what is asked later shares it."""
         self.model, self.builder, self.times, self.batch = model, builder, times, batch
         self.known = builder.world.known(times)
-        self.encoded = model.encode(batch)
-        self.pooled = model.pooled(batch, self.encoded)
+        views = [batch] if model.mirror is None else [batch, model.mirror(batch)]
+        self.encoded = [model.encode(view) for view in views]
+        self.pooled = list(map(model.pooled, views, self.encoded))
+        self.views = views
 
     def answer(self, cell: Cell) -> Answer:
         """What the model says under a condition, as if a batch had been made of it.
@@ -54,17 +56,41 @@ class Look:
         With everything present these are the outputs of the model, bit for bit.
         """
         if cell == Cell("present", tuple(self.known)):
-            return self.model.answer(*self.model.dressed(self.batch, self.pooled))
+            return self._said(self.views, self.pooled)
         disturbed = self._disturbed(cell)
         present = {name: known.present for name, known in disturbed.known.items()}
         if cell.kind == "present":
             present = {name: there & (name in cell.streams) for name, there in present.items()}
-        batch, pooled = self._seen(cell, disturbed, present), list(self.pooled)
+        batch = self._seen(cell, disturbed, present)
+        seen = [batch] if self.model.mirror is None else [batch, self.model.mirror(batch)]
+        both = [disturbed, self._over(disturbed)]
+        pooled = [self._pooled(view, both[view]) for view in range(len(seen))]
+        return self._said(seen, pooled, sparse=True)
+
+    def _pooled(self, view: int, disturbed: Disturbed) -> list[Pooled]:
+        """The bare tokens of every stream, one way up; made anew where a stream is disturbed."""
+        pooled = list(self.pooled[view])
         for index, name in enumerate(self.known):
             if name in disturbed.hidden or name in disturbed.tails:
-                blocks = self.batch.streams[name], self.encoded[index]
+                blocks = self.views[view].streams[name], self.encoded[view][index]
                 pooled[index] = disturbed_tokens(self.model, index, *blocks, disturbed)
-        return self.model.answer(*self.model.dressed(batch, pooled), sparse=True)
+        return pooled
+
+    def _over(self, disturbed: Disturbed) -> Disturbed:
+        """The frozen slots upside down, where the model looks that way, too."""
+        mirror, tails = self.model.mirror, disturbed.tails
+        if mirror is None:
+            return disturbed
+        over = {name: mirror.array(name, tail.values) for name, tail in tails.items()}
+        tails = {name: replace(tail, values=over[name]) for name, tail in tails.items()}
+        return replace(disturbed, tails=tails)
+
+    def _said(
+        self, views: Sequence[Batch], pooled: Sequence[Sequence[Pooled]], *, sparse: bool = False
+    ) -> Answer:
+        """What the model says of what it sees, one way up or both."""
+        tokens, *over = map(self.model.dressed, views, pooled)
+        return self.model.answer(*tokens, sparse=sparse, over=over[0] if over else None)
 
     def _disturbed(self, cell: Cell) -> Disturbed:
         """What is known under a condition."""

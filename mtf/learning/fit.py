@@ -143,7 +143,7 @@ class Fitting:
     def _batch(self, part: int) -> Batch:
         """The batch of this step; ``part`` counts the accumulated ones."""
         epoch, step, sampler = self.state.epoch, self.state.step, self.sampler
-        return self.panel.build(
+        batch = self.panel.build(
             sampler.times(epoch, step, part),
             sampler.symbols(epoch, step, part),
             self.parts["train"].end_ms,
@@ -151,6 +151,9 @@ class Fitting:
             sampler.untold(epoch, step, part),
             training=True,
         )
+        if self.model.mirror is None:
+            return batch
+        return self.model.turned(batch, torch.from_numpy(sampler.turned(epoch, step, part)))
 
     def _backward(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
         """Gradients of the loss over all batches; the loss itself, total and by head."""

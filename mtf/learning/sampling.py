@@ -17,7 +17,7 @@ from mtf.errors import DataError
 from mtf.learning.splits import Part
 from mtf.market.world import World
 
-GROUPS, DROPOUT, UNTOLD = 0, 1, 2  # streams of random numbers
+GROUPS, DROPOUT, UNTOLD, TURNED = 0, 1, 2, 3  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Sampler:
         """Which decisions are not told their symbol."""
         rng = np.random.default_rng([self.seed, epoch, step, part, UNTOLD])
         return rng.random(self.groups * self.decisions) < self.symbol_dropout
+
+    def turned(self, epoch: int, step: int, part: int = 0) -> Bool[np.ndarray, " decision"]:
+        """Which decisions are shown upside down: half of the groups, whole ones."""
+        rng = np.random.default_rng([self.seed, epoch, step, part, TURNED])
+        return np.repeat(rng.random(self.groups) < 0.5, self.decisions)
 
     def dropped(
         self, epoch: int, step: int, streams: int, part: int = 0

@@ -7,6 +7,9 @@ from abc import ABC, abstractmethod
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
+Turned = tuple[tuple[int, int], ...]
+"""Of each channel, upside down: the channel that it comes from, and its sign."""
+
 
 class FeatureSet(ABC):
     """Per-candle features as one scan with carried state: the same step serves batch and live."""
@@ -16,6 +19,8 @@ class FeatureSet(ABC):
     """Slots of history before the first one used, after which the start hardly matters."""
     volatility_half_life: int = 60
     """Half-life (observed returns) of the stream's sigma."""
+    turned: Turned | None = None
+    """How the channels look where every price p is 1 / p; None = they can't be told."""
 
     @abstractmethod
     def initial_state(self) -> Float64[np.ndarray, " state"]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64
 
 from mtf.errors import ConfigError
 from mtf.market import kernels
-from mtf.market.feature_set import FeatureSet
+from mtf.market.feature_set import FeatureSet, Turned
 from mtf.market.scale import decay_of, scale_state
 
 
@@ -32,6 +32,7 @@ class Ohlcv(FeatureSet):
     """
 
     channels: tuple[str, ...] = ("open", "high", "low", "close", "volume")
+    turned: Turned | None = ((0, -1), (2, -1), (1, -1), (3, -1), (4, 1))  # high is low
 
     def __init__(
         self, *, volatility_half_life: int = 60, volume_half_life: int = 60, clip: float = 8.0

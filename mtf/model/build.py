@@ -8,12 +8,14 @@ from functools import partial
 
 from mtf.config.build import build
 from mtf.config.schema import Config, CostsConfig
+from mtf.errors import ConfigError
 from mtf.market.forming import finer_streams
 from mtf.market.stream import StreamSpec
 from mtf.market.timeframe import Timeframe
 from mtf.model.embeddings import TokenEmbeddings
 from mtf.model.forming import FormingToken
 from mtf.model.hybrid import HybridModel
+from mtf.model.mirror import Mirror
 from mtf.model.shared import stream_encoders
 from mtf.model.side import SideToken
 from mtf.model.tokens import Spans, token_spans
@@ -64,9 +66,48 @@ def build_model(
         FormingToken(dim) if forming else None,
         forming,
         {name: SideToken(len(side.elements), dim) for name, side in sides.items()},
+        build_mirror(config) if config.model.mirror else None,
     )
+    check_turns(model)
     try_parts(model, config, in_channels, sum(map(len, spans)) + len(sides))
     return model
+
+
+def build_mirror(config: Config) -> Mirror:
+    """What turns the streams over.
+
+    Raises:
+        ConfigError: features or side inputs of which it is not known how they look upside down.
+    """
+    sets = {name: stream.features or config.features for name, stream in config.streams.items()}
+    turned = {name: build("feature", spec).turned for name, spec in sets.items()}
+    unknown = [
+        f"features {sets[name].name} of stream {name}" for name in turned if not turned[name]
+    ]
+    unknown += [f"side input {name}" for name in config.side_inputs]
+    if unknown:
+        raise ConfigError(
+            f"model.mirror is true, but {unknown[0]} can't be turned over",
+            "features of which it is known how they look where every price p is 1 / p, such as "
+            "ohlcv, and no side inputs",
+            "set model.mirror to false, or leave them out",
+        )
+    return Mirror(turned)
+
+
+def check_turns(model: HybridModel) -> None:
+    """Refuse heads that can't be asked upside down.
+
+    Raises:
+        ConfigError: with their names.
+    """
+    rigid = [name for name, head in model.heads_by_name.items() if not head.turns]
+    if model.mirror is not None and rigid:
+        raise ConfigError(
+            f"model.mirror is true, but the head {rigid[0]} can't be asked upside down",
+            "heads with a method `turned`: action, price, volatility, next_candle, and confidence",
+            f"set model.mirror to false, or leave out {', '.join(rigid)}",
+        )
 
 
 def build_heads(

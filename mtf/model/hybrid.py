@@ -20,9 +20,10 @@ from mtf.model.batch import Batch, StreamBatch
 from mtf.model.embeddings import TokenEmbeddings
 from mtf.model.forming import FormingToken
 from mtf.model.layers import cache_pieces
+from mtf.model.mirror import Mirror, agreed, turn_labels
 from mtf.model.side import SideToken
 from mtf.model.tokens import Spans, drop_tokens, pool
-from mtf.plugins.contracts import Encoder, Fusion, Head
+from mtf.plugins.contracts import Encoder, Fused, Fusion, Head
 
 Pooled = tuple[Float[Tensor, "decision _ dim"], Bool[Tensor, "decision _"]]
 """Tokens of one stream, and which of them have a valid slot."""
@@ -55,6 +56,7 @@ class HybridModel(nn.Module):
         forming: reads the candle that is not closed yet; None = no such tokens.
         forming_streams: names of the streams that have such a token, as their last.
         sides: what reads each side input, by name; their tokens stand behind those of all streams.
+        mirror: asked, the model answers both ways up (see ``mtf.model.mirror``); None = one way.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class HybridModel(nn.Module):
         forming: FormingToken | None = None,
         forming_streams: Sequence[str] = (),
         sides: Mapping[str, SideToken] | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         super().__init__()
         self.streams = tuple(streams)
@@ -77,6 +80,7 @@ class HybridModel(nn.Module):
         self.token_dropout = token_dropout
         self.forming, self.forming_streams = forming, tuple(forming_streams)
         self.sides = nn.ModuleDict(sides or {})
+        self.mirror = mirror
         for i, tokens in enumerate(spans):
             self.register_buffer(f"spans_{i}", torch.tensor(tokens), persistent=False)
 
@@ -86,7 +90,17 @@ class HybridModel(nn.Module):
         Args:
             batch: with every stream of the model; one that is missing is ``present == False``.
         """
-        return self.answer(*self.tokens(batch, self.encode(batch)))
+        tokens = self.tokens(batch, self.encode(batch))
+        if self.mirror is None or self.training:
+            return self.answer(*tokens)
+        over = self.mirror(batch)
+        return self.answer(*tokens, over=self.tokens(over, self.encode(over)))
+
+    def turned(self, batch: Batch, chosen: Bool[Tensor, " decision"]) -> Batch:
+        """The batch with some decisions upside down, and their labels with them."""
+        assert self.mirror is not None
+        over: Batch = self.mirror(batch, chosen)
+        return replace(over, targets=turn_labels(batch.targets, self.heads_by_name, chosen))
 
     def encode(self, batch: Batch) -> list[Encoded]:
         """Encode the blocks of every stream, in the order of the streams."""
@@ -129,6 +143,7 @@ class HybridModel(nn.Module):
         mask: Bool[Tensor, "decision token"],
         *,
         sparse: bool = False,
+        over: Pooled | None = None,
     ) -> dict[str, dict[str, Tensor]]:
         """Fuse the tokens and ask every head.
 
@@ -137,25 +152,34 @@ class HybridModel(nn.Module):
             mask: where they are.
             sparse: leave tokens that no decision has out of the work, where the fusion can: the
                 same but for rounding.
+            over: tokens and mask upside down, where both answers are to be one.
         """
+        views = [(tokens, mask)] if over is None else [(tokens, mask), over]
         if self.training:
-            return self._answer(tokens, mask)
+            return self._answer([self._fuse(*view) for view in views])
         some = mask.any(0).nonzero().squeeze(1) if sparse else None
-        parts = (cache_pieces(part, tokens.shape[-1]) for part in (tokens, mask))
-        pieces = zip(*parts, strict=True)
-        return _joined([self._answer(piece, there, some) for piece, there in pieces])
+        parts = (cache_pieces(part, tokens.shape[-1]) for view in views for part in view)
+        answers = []
+        for piece in zip(*parts, strict=True):
+            pairs = zip(piece[::2], piece[1::2], strict=True)
+            answers.append(self._answer([self._fuse(*pair, some) for pair in pairs]))
+        return _joined(answers)
 
-    def _answer(
-        self, tokens: Tensor, mask: Tensor, some: Tensor | None = None
-    ) -> dict[str, dict[str, Tensor]]:
-        """Fuse the tokens of some decisions and ask every head."""
+    def _fuse(self, tokens: Tensor, mask: Tensor, some: Tensor | None = None) -> Fused:
+        """Fuse the tokens of some decisions."""
         among = self.fusion if some is None else partial(self.fusion.among, some)
         fused = among(tokens, mask)
-        fused = replace(fused, streams=fused.streams[:, : len(self.streams)])
+        return replace(fused, streams=fused.streams[:, : len(self.streams)])
+
+    def _answer(self, views: Sequence[Fused]) -> dict[str, dict[str, Tensor]]:
+        """Ask every head, of both views where there are two."""
+        fused, *over = views
         answer: dict[str, dict[str, Tensor]] = {}
         for name, head in sorted(self.heads_by_name.items(), key=lambda item: item[1].reads):
             said = {other: _detached(out) for other, out in answer.items()} if head.reads else {}
             answer[name] = head(replace(fused, said=said))
+            for view in over if not head.reads else ():
+                answer[name] = agreed(answer[name], head.turned(head(view)))
         return {name: answer[name] for name in self.heads}
 
     def encode_stream(self, index: int, stream: StreamBatch) -> Encoded:

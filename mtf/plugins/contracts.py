@@ -218,6 +218,28 @@ class Head(nn.Module, ABC):
         """
         return {f"{name}_{output}": value for output, value in outputs.items()}
 
+    def turned(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is said of the market upside down, where every price p is 1 / p, the right way up.
+
+        Together with ``turned_label`` it is what ``model.mirror`` needs. A head that ``reads``
+        others is asked once, about what they say, and needs no ``turned``; one that does not learn
+        needs no ``turned_label``.
+
+        Args:
+            outputs: what ``forward`` returned.
+        """
+        raise NotImplementedError
+
+    def turned_label(self, target: str, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The label values of a target, as they are upside down; those that change, at least."""
+        raise NotImplementedError
+
+    @property
+    def turns(self) -> bool:
+        """Whether the head can be asked upside down."""
+        asked = self.reads or type(self).turned is not Head.turned
+        return asked and (not self.learns or type(self).turned_label is not Head.turned_label)
+
     @abstractmethod
     def reach(
         self, target: str, times: Int64[np.ndarray, " decision"]

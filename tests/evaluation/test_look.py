@@ -137,6 +137,18 @@ def test_a_late_or_frozen_feed_is_a_market_in_which_it_is(
     check_disturbed(small_whole(encoder, options, forming=True), FEW, TIMES[[2, 7]], once=True)
 
 
+def mirrored() -> Config:
+    """A config whose model answers both ways up, with the heads that can."""
+    config = small_whole(forming=True)
+    heads = {name: config.heads[name] for name in ("action", "next_candle", "price", "confidence")}
+    model = config.model.model_copy(update={"mirror": True})
+    return config.model_copy(update={"model": model, "heads": heads})
+
+
+def test_so_it_is_both_ways_up() -> None:
+    check_disturbed(mirrored(), FEW, TIMES[[2, 7]], once=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("encoder", "options"), ENCODERS)
 def test_so_it_is_at_every_time_and_for_every_stream(encoder: str, options: dict[str, Any]) -> None:
@@ -168,8 +180,9 @@ def test_streams_that_are_missing_are_streams_that_were_dropped(
             torch.testing.assert_close(found[name], tensor, rtol=1e-5, atol=1e-6)
 
 
-def test_with_everything_there_it_is_the_model_bit_for_bit() -> None:
-    config = small_whole(forming=True)
+@pytest.mark.parametrize("both_ways_up", [False, True])
+def test_with_everything_there_it_is_the_model_bit_for_bit(both_ways_up: bool) -> None:
+    config = mirrored() if both_ways_up else small_whole(forming=True)
     model = whole_model(config)
     look, layout = the_look(config, model, TIMES), layout_of(model, once=True)
     true = said(model, whole_batch(layout, whole_world(config, raw_market()), TIMES[None, :]))
