@@ -133,6 +133,11 @@ class TrainingConfig(Strict):
     patience: int | None = Field(
         10, ge=1, description="epochs without a better validation loss; null: never stop early"
     )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="best: the weights of the epoch with the best validation loss; last: those at "
+        "the end of the schedule, where the validation part is too short to choose by",
+    )
     ema_decay: float | None = Field(
         None, gt=0, lt=1, description="moving average of the weights, per step; null: none"
     )

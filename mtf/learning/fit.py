@@ -223,11 +223,14 @@ class Fitting:
             self._log_measured("train_measured", self._measure("train"))
         state.history.append({"train": state.loss_sum / state.loss_steps, "validation": found.loss})
         state.loss_sum, state.loss_steps = 0.0, 0
-        if found.loss < state.best_loss:
-            state.best_loss, state.best_epoch, state.stale_epochs = found.loss, state.epoch, 0
-            self.save("best")
+        improved = found.loss < state.best_loss
+        if improved:
+            state.best_loss, state.stale_epochs = found.loss, 0
         else:
             state.stale_epochs += 1
+        if improved or self.config.keep == "last":
+            state.best_epoch = state.epoch
+            self.save("best")
         state.epoch += 1
         patience = self.config.patience
         state.finished = patience is not None and state.stale_epochs >= patience

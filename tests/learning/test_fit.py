@@ -167,6 +167,16 @@ def test_it_stops_when_the_validation_loss_no_longer_falls() -> None:
     assert state.finished
 
 
+def test_the_weights_at_the_end_are_kept_where_the_config_says_so(tmp_path: Path) -> None:
+    run = fitting(tmp_path, training={"epochs": 3, "patience": None, "keep": "last"})
+    losses = iter([1.0, 0.5, 0.7])
+    run._measure = lambda part: Validation(next(losses), {})  # type: ignore[method-assign]
+    state = run.run()
+    assert (state.best_epoch, state.best_loss) == (2, 0.5)
+    kept = read_newest(tmp_path, "best").tensors["weights"]
+    assert same_values(kept, named_tensors(run.model))
+
+
 def test_the_best_checkpoint_holds_the_averaged_weights(tmp_path: Path) -> None:
     run = fitting(tmp_path, training={"ema_decay": 0.9, "epochs": 1})
     run.run()
