@@ -26,8 +26,7 @@ from mtf.model.hybrid import HybridModel
 from mtf.model.mirror import Mirror, agreed, turn
 from mtf.plugins.contracts import Head, HeadContext
 
-OHLCV = Ohlcv().turned
-assert OHLCV is not None
+OHLCV = Ohlcv.turned or ()
 MIRROR = Mirror({spec.name: OHLCV for spec in SPECS})
 TIMES = np.array([[100, 103, 106], [200, 203, 206]])
 
