@@ -129,10 +129,10 @@ def test_a_part_that_needs_numbers_gets_some(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_verb_reads_no_data(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["summary", "real_eth_btc", "data.path=/no/such/folder", "model.embed_dim=32"])
+        main(["summary", "dsc_eth_btc", "data.path=/no/such/folder", "model.embed_dim=32"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    assert said.startswith("mtf summary real_eth_btc\n")
+    assert said.startswith("mtf summary dsc_eth_btc\n")
     for word in ("encoder 15m", "shared", "fusion", "head action", "46 tokens of 32", "once"):
         assert word in said
     assert "elementwise work is not" in said

@@ -57,6 +57,10 @@ def test_it_leaves_a_folder_that_tells_all(walk: Run) -> None:
     } <= names
     assert {"backtest.json", "calibration.parquet", "report.html", "standing.json"} <= names
     assert "checkpoints" not in names
+    page = (walk.path / "report.html").read_text()
+    assert "action, log loss" in page
+    assert "seed 1" in page
+    assert "fold 2, 2024-01-01 18:00 to 2024-01-02 00:00" in page
     assert sorted(path.name for path in walk.path.glob("folds/*")) == JOBS
     told = facts(walk, "2-seed1")
     assert (told["fold"], told["seed"], told["epochs"]) == (2, 1, 2)
@@ -137,7 +141,7 @@ def test_every_training_stands_in_the_ledger(walk: Run, home: Path) -> None:
     *trained, traded = [one for one in found if one.run in str(walk.path)][:5]
     ends = {fold: NOON + 360 * fold * MINUTE for fold in (1, 2)}
     assert [(one.kind, one.part, one.seed, one.end_ms) for one in trained] == [
-        ("walk_forward", "out_of_sample", seed, ends[fold]) for fold in (1, 2) for seed in (0, 1)
+        ("fold", "out_of_sample", seed, ends[fold]) for fold in (1, 2) for seed in (0, 1)
     ]
     assert (traded.start_ms, traded.end_ms) == (NOON, ends[2])
     assert traded.trained == trained[0].trained

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -45,17 +46,23 @@ def to_ms(text: str) -> int:
 
 def _length(value: Any) -> float | str:
     """A share of a whole, or a duration such as 30d."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _share(float(value))
     try:
         return str(Timeframe.parse(value if isinstance(value, str) else ""))
     except ConfigError:
-        raise mistake(
-            ConfigError(
-                f"found {value!r}",
-                "a finite number greater than 0 and less than 1, or a duration such as 30d",
-            )
-        ) from None
+        wanted = "a number between 0 and 1, or a duration such as 30d"
+        raise mistake(ConfigError(f"found {value!r}", wanted)) from None
+
+
+def _share(value: float) -> float:
+    """A number above 0 and below 1."""
+    if not math.isfinite(value):
+        raise mistake(ConfigError(f"found {value!r}", "a finite number"))
+    if not 0 < value < 1:
+        wanted = "a number greater than 0 and less than 1, or a duration such as 30d"
+        raise mistake(ConfigError(f"found {value:g}", wanted))
+    return value
 
 
 TimeframeKey = Annotated[

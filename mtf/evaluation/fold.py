@@ -104,7 +104,7 @@ class Worker:
             return
         test, config = task.parts["test"], task.config
         trial = Trial(
-            kind="walk_forward",
+            kind="fold",
             run=str(self.walk.folder.parent),
             name=config.name,
             config_hash=config_hash(config, self.plugin_files),

@@ -126,8 +126,12 @@ def rivals(trials: Sequence[Trial], trial: Trial) -> list[Trial]:
 
 
 def looks(trials: Sequence[Trial], trial: Trial) -> int:
-    """How often a test part that overlaps with the trial's was looked at, each time counted."""
-    return sum(one.part in LOOKED_AT for one in rivals(trials, trial))
+    """How often a test part that overlaps with the trial's was looked at, each time counted.
+
+    A walk-forward is one look, whatever the number of its folds and seeds.
+    """
+    family = rivals(trials, trial)
+    return sum(one.part in LOOKED_AT and one.kind != "fold" for one in family)
 
 
 def distinct(trials: Sequence[Trial]) -> tuple[Trial, ...]:

@@ -22,7 +22,7 @@ from mtf.config.schema import Config
 from mtf.plugins.contracts import DataSource
 
 SCHEMA = 1
-Kind = Literal["train", "backtest", "look", "walk_forward", "null"]
+Kind = Literal["train", "backtest", "look", "walk_forward", "fold", "null"]
 KINDS: tuple[str, ...] = get_args(Kind)
 REAL = "candles"
 """The market of every source that does not know its own law."""
@@ -36,7 +36,8 @@ class Trial:
 
     Attributes:
         kind: what was done: a training, a backtest, a look at the figures of a part, a
-            walk-forward, or a null (a training on data in which there is nothing by construction).
+            walk-forward, one training of it (a fold), or a null (a training on data in which there
+            is nothing by construction).
         run: its folder; empty where there is none.
         name: of the config, or of the strategy.
         config_hash: of what was trained (``config_hash``).

@@ -22,7 +22,7 @@ from mtf.report.money_files import read_money
 
 MAX_TEXT = 4_000_000
 """Bytes of a table as text; what mtf writes is far smaller."""
-PARTS = ("test", "calibration", "validation", "train")
+PARTS = ("test", "out_of_sample", "calibration", "validation", "train")
 STANDING = "standing.json"
 
 Tree = Mapping[str, Any]

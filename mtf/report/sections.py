@@ -10,6 +10,7 @@ from mtf.report.figures_of_forecasts import forecast_sections, with_interval
 from mtf.report.figures_of_money import amount, money_sections, named
 from mtf.report.figures_of_run import run_sections, shown
 from mtf.report.figures_of_streams import stream_sections
+from mtf.report.figures_of_walk import walk_sections
 from mtf.report.material import Material
 from mtf.report.money import Money
 from mtf.report.scores import Score, scores
@@ -36,6 +37,7 @@ def sections(material: Material) -> list[Section]:
     found = [Section("Key numbers", list(_key_numbers(material)))]
     found += money_sections(material)
     found += forecast_sections(material)
+    found += walk_sections(material)
     found += candle_sections(material)
     found += stream_sections(material)
     found += material.more

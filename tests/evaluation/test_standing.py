@@ -84,6 +84,9 @@ def test_a_look_is_at_the_test_part_only() -> None:
     judged = trial(0, [0.1, 0.2])
     seen = [judged, trial(1, kind="look"), trial(2, part="validation"), trial(3, kind="null")]
     assert looks(seen, judged) == 2
+    walk = [trial(4, kind="fold", part="out_of_sample"), trial(5, kind="fold")]
+    walk.append(trial(4, kind="walk_forward", part="out_of_sample"))
+    assert looks([*seen, *walk], judged) == 3, "a walk-forward is one look"
     assert standing(records(), judged).looks == 0  # judged before it is recorded
 
 
