@@ -86,8 +86,6 @@ def trade(
     said: Predictions,
     bars: Bars,
     before: Predictions | None = None,
-    *,
-    grid: bool = True,
 ) -> Traded:
     """Trade what was said of one symbol, and baselines on the same bars.
 
@@ -96,7 +94,6 @@ def trade(
         said: of the symbol.
         bars: of the same symbol, cut to what is to be measured.
         before: what was said of an earlier part, which tells how sure is sure.
-        grid: whether to trade at other costs, and confident decisions alone, too.
 
     Raises:
         ConfigError: the config has no backtest.
@@ -121,8 +118,8 @@ def trade(
             if name != STRATEGY
         },
         baselines.against_random(own, draws),
-        _grid(desk, targets, config.decisions.clock) if grid else (),
-        _coverage(desk, targets, before) if grid else (),
+        _grid(desk, targets, config.decisions.clock),
+        _coverage(desk, targets, before),
     )
 
 

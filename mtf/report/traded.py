@@ -57,11 +57,7 @@ def money_of(config: Config, traded: Traded, part: str) -> Money:
         traded: one symbol.
         part: of the data.
     """
-    against = {
-        name: Against(one.mean.value, one.mean.p_two_sided, f"mean net return of {one.over}")
-        for name, one in traded.against.items()
-        if name != RANDOM
-    }
+    against = {name: Against.of(one) for name, one in traded.against.items() if name != RANDOM}
     random = traded.against_random
     if random.num:
         apart = traded.metrics[STRATEGY]["total_return"].value - random.median
