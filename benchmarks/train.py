@@ -25,7 +25,7 @@ from mtf.learning.sampling import group_starts
 from mtf.learning.task import Task, prepare
 from mtf.model.batch import Batch
 from mtf.model.hybrid import HybridModel
-from mtf.model.layers import MaskedBatchNorm
+from mtf.model.norm import MaskedBatchNorm
 from mtf.plugins.contracts import Encoder
 from mtf.report.measure import Measured, assert_equal, compared, rates, rounds
 

@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn, relu_
 
 from mtf.encoders.dsc import DSC
-from mtf.model.layers import FullConv, Norm
+from mtf.model.layers import FullConv
+from mtf.model.norm import Norm
 
 
 class ConvBlock(nn.Module):

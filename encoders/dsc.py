@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn, relu_
 
 from mtf.errors import ConfigError
-from mtf.model.layers import DepthwiseConv, Norm, cache_pieces, keep_variance
+from mtf.model.layers import DepthwiseConv, cache_pieces, keep_variance
+from mtf.model.norm import Norm
 from mtf.plugins.contracts import Encoder
 
 

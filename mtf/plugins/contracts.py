@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor, nn
 
 from mtf.market.candles import Candles
@@ -38,6 +38,9 @@ from mtf.market.side_input import Moments, SideContext, SideInput
 from mtf.market.stream import StreamSpec
 from mtf.market.timeframe import Timeframe
 from mtf.plugins.units import Units
+
+State = tuple[Tensor, ...]
+"""What an encoder carries from slot to slot; every tensor has one row a history."""
 
 Arrays = Mapping[str, np.ndarray]
 """Named arrays with one row a decision: a head's outputs or label values outside of torch."""
@@ -87,11 +90,59 @@ class Encoder(nn.Module, ABC):
     causal: bool = False
     receptive_field: int | None = None
 
+    @property
+    def steps(self) -> bool:
+        """Whether it gives ``step``; of any other its receptive field is encoded anew."""
+        return type(self).step is not Encoder.step
+
     @abstractmethod
     def forward(
         self, x: Float[Tensor, "batch time channel"], valid: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time dim"]:
         """Encode every slot."""
+
+    def initial_state(self, batch: int) -> State:
+        """What ``step`` starts from: as if endless slots without a candle had gone before."""
+        raise NotImplementedError
+
+    def step(
+        self, x: Float[Tensor, "batch channel"], valid: Bool[Tensor, " batch"], state: State
+    ) -> tuple[Float[Tensor, "batch dim"], State]:
+        """Encode one more slot, in evaluation: what ``forward`` says of the last slot.
+
+        Only of a causal encoder with a finite receptive field. It must be made of torch's own
+        operations, which exported models are made of; ``state`` is left as it was.
+
+        Args:
+            x: the slot's features, 0 where not valid.
+            valid: whether the slot is valid.
+            state: what ``initial_state`` or the step before returned.
+
+        Returns:
+            The encoded slot, and the state for the next step.
+        """
+        raise NotImplementedError
+
+    def stepper(self) -> Stepper | None:
+        """The same step compiled for one history on the CPU, with the weights as they are now.
+
+        None = there is none; ``step`` is taken.
+        """
+        return None
+
+
+class Stepper(ABC):
+    """A compiled ``step`` of one history, outside of torch.
+
+    Attributes:
+        state: arrays that ``step`` changes in place; saved and restored by name.
+    """
+
+    state: dict[str, np.ndarray]
+
+    @abstractmethod
+    def step(self, x: Float32[np.ndarray, " channel"], valid: bool) -> Float32[np.ndarray, " dim"]:
+        """Encode one more slot; what is returned may be overwritten by the next step."""
 
 
 @dataclass
@@ -293,5 +344,7 @@ __all__ = [
     "Request",
     "SideContext",
     "SideInput",
+    "State",
+    "Stepper",
     "Units",
 ]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mtf.errors import ConfigError
 from mtf.model import layers
-from mtf.model.layers import DepthwiseConv, FullConv, MaskedBatchNorm, Norm, depthwise, tap_shifts
+from mtf.model.layers import DepthwiseConv, FullConv, depthwise, tap_shifts
+from mtf.model.norm import MaskedBatchNorm, Norm
 
 
 def grouped(x: Tensor, weight: Tensor, bias: Tensor, dilation: int, causal: bool) -> Tensor:
