@@ -41,7 +41,7 @@ LIGHT = (
     "mtf.describe",
     "mtf.init",
 )
-LIGHT_FOLDERS = ("mtf.config",)
+LIGHT_FOLDERS = ("mtf.commands", "mtf.config")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
