@@ -19,7 +19,8 @@ test: .venv/installed
 	$(TEST) -n $(WORKERS) -m "not slow and not long"
 
 test-slow: .venv/installed
-	$(TEST) -m slow
+	$(TEST) -n $(WORKERS) -m "slow and not alone"
+	$(TEST) -m "slow and alone"
 
 test-long: .venv/installed
 	$(TEST) -m long

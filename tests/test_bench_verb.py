@@ -159,6 +159,7 @@ def test_windows_are_the_same_in_every_way_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_data_are_read_in_linear_time_and_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "data.json"
     given = ("--rows", "250000", "--rows", "1000000", "--windows", "10000", "--repeats", "3")
@@ -172,6 +173,7 @@ def test_data_are_read_in_linear_time_and_little_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_memory_of_a_long_sweep_is_flat_where_it_is_saved_and_paid_once_where_it_is_kept(
     tmp_path: Path,
 ) -> None:

@@ -127,6 +127,7 @@ def samples_per_second(encoder: str, path: str) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("encoder", ["dsc", "conv"])
 def test_encoding_once_trains_faster(encoder: str) -> None:
     once, window = (samples_per_second(encoder, path) for path in ("encode_once", "window"))

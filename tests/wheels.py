@@ -10,6 +10,8 @@ import venv
 from collections.abc import Mapping
 from pathlib import Path
 
+from filelock import FileLock
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -40,9 +42,11 @@ def run(*command: str | Path, folder: Path, extra: Mapping[str, str] | None = No
 
 def build(folder: Path) -> Path:
     """Build the wheel into ``folder``."""
-    # What lies there would lend removed files to the wheel.
-    shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, folder=ROOT)
+    (ROOT / "build").mkdir(exist_ok=True)
+    with FileLock(ROOT / "build" / "wheel.lock"):  # tests run side by side, the folder is one
+        # What lies there would lend removed files to the wheel.
+        shutil.rmtree(ROOT / "build" / "lib", ignore_errors=True)
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT, folder=ROOT)
     (path,) = folder.glob("mtf-*.whl")
     return path
 
