@@ -4,30 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Bool, Float
-from torch import Tensor, nn, relu_
+from torch import Tensor, relu_
 
-from mtf.encoders.dsc import DSC
+from mtf.encoders.dsc import DSC, Block
 from mtf.model.layers import FullConv
 from mtf.model.norm import Norm
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(Block):
     """Ordinary convolution, norm, ReLU, dropout."""
 
     def __init__(
         self, dim: int, kernel_size: int, dilation: int, causal: bool, norm: str, dropout: float
     ) -> None:
-        super().__init__()
+        super().__init__(dim, kernel_size, dilation, causal, norm, dropout)
         self.conv = FullConv(dim, kernel_size, dilation, causal)
         self.norm = Norm(norm, dim)
-        self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, x: Float[Tensor, "batch time dim"], valid: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, "batch time dim"]:
-        """One block."""
-        return self.dropout(relu_(self.norm(self.conv(x), valid)))  # type: ignore[no-any-return]
+    @property
+    def over_time(self) -> FullConv:
+        """The convolution."""
+        return self.conv
+
+    def slot_by_slot(self, x: Tensor, valid: Tensor) -> Tensor:
+        """What follows it."""
+        return self.dropout(relu_(self.norm(x, valid)))  # type: ignore[no-any-return]
 
 
 class Conv(DSC):
@@ -43,6 +44,7 @@ class Conv(DSC):
     """
 
     block = ConvBlock
+    compiled = False
 
     def __init__(
         self,

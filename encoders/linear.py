@@ -5,14 +5,11 @@ from __future__ import annotations
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mtf.plugins.contracts import Encoder
+from mtf.model.per_candle import PerCandle
 
 
-class Linear(Encoder):
+class Linear(PerCandle):
     """One linear map a candle; what it can know of time comes from the tokens alone."""
-
-    causal = True
-    receptive_field = 1
 
     def __init__(self, in_channels: int, embed_dim: int) -> None:
         super().__init__()

@@ -6,10 +6,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mtf.model.layers import keep_variance
-from mtf.plugins.contracts import Encoder
+from mtf.model.per_candle import PerCandle
 
 
-class MLP(Encoder):
+class MLP(PerCandle):
     """A perceptron of two layers per candle; what it can know of time comes from the tokens alone.
 
     Receptive field: one candle. ``linear`` has one layer, ``shared_pattern`` three with norms.
@@ -18,9 +18,6 @@ class MLP(Encoder):
         hidden_dim: width between the two layers.
         dropout: after the first layer.
     """
-
-    causal = True
-    receptive_field = 1
 
     def __init__(
         self, in_channels: int, embed_dim: int, *, hidden_dim: int = 128, dropout: float = 0.0

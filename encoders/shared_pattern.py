@@ -8,10 +8,10 @@ from itertools import pairwise
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from mtf.plugins.contracts import Encoder
+from mtf.model.per_candle import PerCandle
 
 
-class SharedPattern(Encoder):
+class SharedPattern(PerCandle):
     """A perceptron per candle: in → 256 → 512 → embed_dim, LayerNorm, GELU and dropout between.
 
     Meant for ``weights: shared``: one set of weights reads the candles of all timeframes.
@@ -20,9 +20,6 @@ class SharedPattern(Encoder):
         hidden: widths of the hidden layers.
         dropout: after each hidden layer.
     """
-
-    causal = True
-    receptive_field = 1
 
     def __init__(
         self,

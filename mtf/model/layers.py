@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -41,6 +42,8 @@ def depthwise(
 
     Causal where every shift is at least 0.
     """
+    if torch.compiler.is_compiling():
+        return depthwise_to_trace(x, weight, bias, shifts)
     return _Depthwise.apply(x, weight, bias, shifts)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -72,6 +75,17 @@ class _Depthwise(torch.autograd.Function):
             given = (*arrays_of(grad, x, taps), np.array(ctx.shifts, np.int64))
             kernels.depthwise_backward(*(*given, dx.numpy(), dw.numpy(), db.numpy()))
         return dx, dw.to(weight.dtype), db.to(weight.dtype), None
+
+
+def depthwise_to_trace(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
+    """``depthwise`` of torch's own operations alone, for exporters and compilers to look at."""
+    time, before = x.shape[1], max(0, *shifts)
+    padded = F.pad(x, (0, 0, before, max(0, -min(shifts))))
+    parts = [padded[:, before - shift : before - shift + time] for shift in shifts]
+    total = bias + parts[0] * weight[0]
+    for k in range(1, len(shifts)):
+        total = total + parts[k] * weight[k]
+    return total
 
 
 def depthwise_by_torch(x: Tensor, weight: Tensor, bias: Tensor, shifts: tuple[int, ...]) -> Tensor:
@@ -108,9 +122,9 @@ def arrays_of(*tensors: Tensor) -> tuple[np.ndarray, ...]:
 def cache_pieces(x: Tensor, dim: int) -> tuple[Tensor, ...]:
     """Split over the batch so that ``[rows, time, dim]`` of each piece stays in a core's cache.
 
-    Elsewhere than on a CPU, one piece.
+    Elsewhere than on a CPU, and where a graph is traced, one piece.
     """
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
         return (x,)
     rows = max(1, CACHE_NUMBERS // max(1, x.shape[1] * dim))
     return tuple(x.split(rows))
@@ -137,6 +151,22 @@ class DepthwiseConv(nn.Module):
         """Convolve."""
         return depthwise(x, self.weight, self.bias, self.shifts)
 
+    @property
+    def reach(self) -> int:
+        """Slots before its own that an output reads, where it is causal."""
+        return self.shifts[0]
+
+    def step(
+        self, x: Float[Tensor, "batch dim"], before: Float[Tensor, "batch reach dim"]
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch reach dim"]]:
+        """Convolve one more slot, given the ``reach`` slots before it; causal only.
+
+        Returns:
+            The slot's output, and the slots before the next one.
+        """
+        taps, before = shifted(x, before, len(self.weight))
+        return (taps * self.weight).sum(1) + self.bias, before
+
     def multiply_adds(self, out: Float[Tensor, "batch time dim"]) -> int:
         """Of the call that returned ``out``; torch's counter does not know the kernel."""
         return out.numel() * len(self.weight)
@@ -148,14 +178,35 @@ class FullConv(nn.Module):
     def __init__(self, dim: int, kernel_size: int, dilation: int, causal: bool) -> None:
         super().__init__()
         self.conv = nn.Conv1d(dim, dim, kernel_size, dilation=dilation)
-        total = (kernel_size - 1) * dilation
-        self.padding = (total, 0) if causal else (total // 2, total - total // 2)
+        self.reach = (kernel_size - 1) * dilation
+        ahead = 0 if causal else self.reach - self.reach // 2
+        self.padding = (self.reach - ahead, ahead)
 
     def forward(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
         """Convolve."""
         padded = F.pad(x, (0, 0, *self.padding))
         y: Tensor = self.conv(padded.transpose(1, 2))
         return y.transpose(1, 2)
+
+    def step(
+        self, x: Float[Tensor, "batch dim"], before: Float[Tensor, "batch reach dim"]
+    ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch reach dim"]]:
+        """Convolve one more slot, as ``DepthwiseConv.step``."""
+        taps, before = shifted(x, before, self.conv.weight.shape[2])
+        kernel = rearrange(self.conv.weight, "out into tap -> out (tap into)")
+        return F.linear(taps.flatten(1), kernel, self.conv.bias), before
+
+
+def shifted(x: Tensor, before: Tensor, taps: int) -> tuple[Tensor, Tensor]:
+    """The slots that the taps of a causal convolution read, oldest first; all but the oldest slot.
+
+    Args:
+        x: the newest slot, ``[batch, dim]``.
+        before: the slots before it that are within reach, ``[batch, reach, dim]``.
+        taps: how many, spread evenly over the reach.
+    """
+    window = torch.cat([before, x.unsqueeze(1)], 1)
+    return window[:, :: max(before.shape[1] // max(taps - 1, 1), 1)], window[:, 1:]
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from mtf.testing.probe import (
     equal,
     largest_difference,
 )
+from mtf.testing.steps import check_step, check_stepper
 
 MAX_FIELD = 512
 """Longer receptive fields are only tried up to here."""
@@ -40,7 +41,7 @@ def check_encoder(factory: Factory, *, in_channels: int = 5, embed_dim: int = 16
     Raises:
         ContractError: wrong shape; not finite; rows that mix; random in evaluation; looks ahead
             though ``causal``, or in a model whatever it declares; a receptive field larger than
-            declared; a dead parameter; state that is not saved.
+            declared; steps that say anything else; a dead parameter; state that is not saved.
     """
     require(checks_of_encoder(factory, in_channels=in_channels, embed_dim=embed_dim))
 
@@ -65,6 +66,8 @@ def checks_of_encoder(
         Check("known at t, gradient", model.no_gradient_from_the_future, seed=seed),
         Check("last candle", model.last_candle_is_seen, seed=seed),
         Check("two paths", model.paths_agree, seed=seed),
+        Check("step", trial.step, seed=seed),
+        Check("stepper", trial.stepper, seed=seed),
         Check("state", trial.state, seed=seed),
     )
 
@@ -229,6 +232,14 @@ class EncoderTrial:
             "many slots",
             "declare the true receptive_field, or None where there is no bound",
         )
+
+    def step(self) -> str:
+        """Where it steps: slot by slot what it says of the whole."""
+        return check_step(self.encoder, *self.candles)
+
+    def stepper(self) -> str:
+        """Where it has one: the same as its steps."""
+        return check_stepper(self.encoder, *self.candles)
 
     def gradients(self) -> str:
         """Every parameter has an influence."""
