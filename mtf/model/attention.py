@@ -18,6 +18,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mtf.errors import ConfigError
+from mtf.model.in_cache import (
+    added,
+    applies,
+    attended,
+    attention_applies,
+    feed_forward,
+    projected,
+    reading,
+)
 
 
 class AttentionBlock(nn.Module):
@@ -54,12 +63,40 @@ class AttentionBlock(nn.Module):
         source: Float[Tensor, "batch key dim"] | None = None,
     ) -> Float[Tensor, "batch query dim"]:
         """Add to ``x`` what it reads from ``source`` (None = from itself) where ``mask``."""
+        if self._in_cache(x, x if source is None else source):
+            return self._read_in_cache(x, mask, source)
         query, key, value = self._project(self.norm(x), source)
         keys = None if mask is None else rearrange(mask, "batch key -> batch 1 1 key")
         drop = self.attention_dropout if self.training else 0.0
         read = F.scaled_dot_product_attention(query, key, value, attn_mask=keys, dropout_p=drop)
         read = rearrange(read, "batch head query dim -> batch query (head dim)")
         return x + self.dropout(self.out(read))  # type: ignore[no-any-return]
+
+    def _in_cache(self, x: Tensor, source: Tensor) -> bool:
+        """Whether the compiled kernels can do it."""
+        return (
+            (self.attention_dropout == 0 or not self.training)
+            and attention_applies(x.shape[1], source.shape[1], self.dim // self.num_heads)
+            and applies(x, self.query_key_value, self.out)
+        )
+
+    def _read_in_cache(self, x: Tensor, mask: Tensor | None, source: Tensor | None) -> Tensor:
+        """``forward`` by the compiled kernels."""
+        norms: tuple[nn.LayerNorm, ...] = (self.norm,)
+        weight: Tensor = self.query_key_value.weight
+        bias: Tensor = self.query_key_value.bias
+        both = None
+        if self.source_norm is None:
+            source = None
+        elif source is not None:
+            norms = (self.norm, self.source_norm)
+        if not torch.is_grad_enabled() and not self.training:
+            return reading(x, source, mask, norms, self.query_key_value, self.out, self.num_heads)
+        if source is not None:
+            both = projected(source, norms[-1], weight[self.dim :], bias[self.dim :])
+            weight, bias = weight[: self.dim], bias[: self.dim]
+        read = attended(projected(x, self.norm, weight, bias), both, mask, self.num_heads)
+        return added(x, read, self.out, self.dropout.p if self.training else 0.0)
 
     def weights(
         self,
@@ -104,6 +141,9 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch token dim"]) -> Float[Tensor, "batch token dim"]:
         """Add to every token."""
+        if applies(x, self.widen, self.narrow):
+            dropout = self.dropout.p if self.training else 0.0
+            return feed_forward(x, self.norm, self.widen, self.narrow, dropout)
         return x + self.dropout(self.narrow(F.gelu(self.widen(self.norm(x)))))  # type: ignore[no-any-return]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mtf.errors import ConfigError
 from mtf.model.attention import STATE, AttentionBlock, FeedForward, Reading, TransformerLayer
+from mtf.model.in_cache import applies
 from mtf.plugins.contracts import Fused, Fusion
 
 Some = Int64[Tensor, " some"] | slice
@@ -35,7 +36,7 @@ class StreamMean(nn.Module):
         ``some``: which of all tokens these are.
         """
         taken = (self.members[:, some] & mask.unsqueeze(1)).to(tokens.dtype)
-        return (taken @ tokens) / taken.sum(-1, keepdim=True).clamp(min=1)
+        return (taken / taken.sum(-1, keepdim=True).clamp(min=1)) @ tokens
 
 
 def stream_members(token_stream: tuple[int, ...]) -> Bool[Tensor, "stream token"]:
@@ -57,8 +58,19 @@ def with_summary(
     summary: Tensor, tokens: Tensor, mask: Tensor
 ) -> tuple[Float[Tensor, "batch token dim"], Bool[Tensor, "batch token"]]:
     """Tokens behind a learned one, which is there for every decision, and where they are."""
-    first = summary.expand(len(tokens), 1, -1)
-    return torch.cat([first, selected(tokens, mask)], dim=1), F.pad(mask, (1, 0), value=True)
+    keys = F.pad(mask, (1, 0), value=True)
+    if torch.is_grad_enabled() or not applies(tokens):
+        first = summary.expand(len(tokens), 1, -1)
+        return torch.cat([first, selected(tokens, mask)], dim=1), keys
+    x = tokens.new_empty(len(tokens), tokens.shape[1] + 1, tokens.shape[2])
+    x[:, 0] = summary
+    torch.where(mask.unsqueeze(-1), tokens, tokens.new_zeros(()), out=x[:, 1:])
+    return x, keys
+
+
+def with_state(some: Some) -> Int64[Tensor, " more"] | slice:
+    """Which tokens these are where the state stands in front of all."""
+    return some if isinstance(some, slice) else F.pad(some + 1, (1, 0))
 
 
 def readings_of(layers: nn.ModuleList, members: tuple[int, ...]) -> list[Reading]:
@@ -103,7 +115,8 @@ class Attention(Fusion):
             TransformerLayer(embed_dim, num_heads, feedforward_dim, dropout)
             for _ in range(num_layers - 1)
         )
-        self.stream_mean = StreamMean(token_stream)
+        # The state as one more stream in front: its mean is the one token it has.
+        self.state_and_means = StreamMean((0, *(stream + 1 for stream in token_stream)))
         self.read = AttentionBlock(embed_dim, num_heads, dropout, cross=True)
         self.widen = FeedForward(embed_dim, feedforward_dim, dropout)
         self.norm = nn.LayerNorm(embed_dim)
@@ -126,7 +139,7 @@ class Attention(Fusion):
         x, keys = with_summary(self.summary, tokens[:, some], shown)
         for layer in self.layers:
             x = layer(x, keys)
-        asking = torch.cat([x[:, :1], self.stream_mean(x[:, 1:], shown, some)], dim=1)
+        asking = self.state_and_means(x, keys, with_state(some))
         x = self.norm(self.widen(self.read(asking, keys, x)))
         state = x[:, 0]
         if self.shortcut is not None:

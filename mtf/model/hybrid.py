@@ -7,7 +7,7 @@ see never reach an encoder, whatever stands in them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -18,28 +18,17 @@ from mtf.market.finding import counted
 from mtf.market.stream import StreamSpec
 from mtf.model.batch import Batch, StreamBatch
 from mtf.model.embeddings import TokenEmbeddings
+from mtf.model.encoded import Encoded
 from mtf.model.forming import FormingToken
+from mtf.model.in_cache import applies
 from mtf.model.layers import cache_pieces
 from mtf.model.mirror import Mirror, agreed, turn_labels
 from mtf.model.side import SideToken
-from mtf.model.tokens import Spans, drop_tokens, pool
+from mtf.model.tokens import Spans, drop_tokens, pool, single_slots, span_edges
 from mtf.plugins.contracts import Encoder, Fused, Fusion, Head
 
 Pooled = tuple[Float[Tensor, "decision _ dim"], Bool[Tensor, "decision _"]]
 """Tokens of one stream, and which of them have a valid slot."""
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """The blocks of one stream, encoded.
-
-    Attributes:
-        values: one vector a slot.
-        seen: slots that are valid and that some decision can see; other vectors mean nothing.
-    """
-
-    values: Float[Tensor, "block time dim"]
-    seen: Bool[Tensor, "block time"]
 
 
 class HybridModel(nn.Module):
@@ -115,6 +104,8 @@ class HybridModel(nn.Module):
             batch: the one that was encoded, or one that sees less of the same blocks.
             encoded: what ``encode`` returned.
         """
+        if self._writes(encoded):
+            return self._written(batch, encoded)
         return self.dressed(batch, self.pooled(batch, encoded))
 
     def pooled(self, batch: Batch, encoded: Sequence[Encoded]) -> list[Pooled]:
@@ -137,6 +128,38 @@ class HybridModel(nn.Module):
         tokens = torch.cat([tokens for tokens, _ in parts], dim=1)
         return tokens, torch.cat([mask for _, mask in parts], dim=1)
 
+    def _writes(self, encoded: Sequence[Encoded]) -> bool:
+        """Whether all tokens can be written in one pass."""
+        return (
+            not torch.is_grad_enabled()
+            and not self.training
+            and all(applies(one.values) for one in encoded)
+            and not any(single_slots(self.spans(i)) for i in range(len(encoded)))
+        )
+
+    def _written(self, batch: Batch, encoded: Sequence[Encoded]) -> Pooled:
+        """``tokens`` in one pass over memory: what is asked without gradients has none to keep."""
+        counts = [len(self.spans(i)) for i in range(len(encoded))]
+        total = sum(counts) + len(self.forming_streams) + len(self.sides)
+        first = encoded[0].values
+        tokens = first.new_empty(batch.size, total, first.shape[-1])
+        mask = tokens.new_empty(tokens.shape[:2], dtype=torch.bool)
+        at = 0
+        for i, (spec, one) in enumerate(zip(self.streams, encoded, strict=True)):
+            stream = batch.streams[spec.name]
+            edges = span_edges(one.seen, stream.block, stream.last, self.spans(i))
+            self.embeddings.write(i, stream, one, edges, batch.symbol, (tokens, mask, at))
+            at += counts[i]
+            if spec.name in self.forming_streams:
+                tokens[:, at : at + 1], mask[:, at : at + 1] = self._forming(
+                    i, stream, batch.symbol
+                )
+                at += 1
+        for name in self.sides:
+            tokens[:, at : at + 1], mask[:, at : at + 1] = self._side(name, batch)
+            at += 1
+        return tokens, mask
+
     def answer(
         self,
         tokens: Float[Tensor, "decision token dim"],
@@ -158,7 +181,10 @@ class HybridModel(nn.Module):
         if self.training:
             return self._answer([self._fuse(*view) for view in views])
         some = mask.any(0).nonzero().squeeze(1) if sparse else None
-        parts = (cache_pieces(part, tokens.shape[-1]) for view in views for part in view)
+        dim = tokens.shape[-1]
+        if applies(tokens):  # the layers cut into pieces by themselves: four times as many here
+            dim = -(-dim // 4)
+        parts = (cache_pieces(part, dim) for view in views for part in view)
         answers = []
         for piece in zip(*parts, strict=True):
             pairs = zip(piece[::2], piece[1::2], strict=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from mtf.errors import ConfigError
-from mtf.model import kernels
+from mtf.model import token_kernels
 from mtf.model.layers import arrays_of, kernels_apply
 
 Spans = tuple[tuple[int, int], ...]
@@ -73,15 +73,33 @@ def pool(
 
     Slots before the block count as not valid. Tokens without a valid slot are 0.
     """
-    newest, oldest = spans[:, 0], spans[:, 1]
-    if bool((oldest - newest == 1).all()):
-        return _gather_slots(encoded, valid, block, last.unsqueeze(1) - newest)
-    time = encoded.shape[1]
-    start = (last.unsqueeze(1) - oldest + 1).clamp(0, time)
-    stop = (last.unsqueeze(1) - newest + 1).clamp(0, time)
-    count = valid_counts(valid, block, start, stop)
+    if single_slots(spans):
+        return _gather_slots(encoded, valid, block, last.unsqueeze(1) - spans[:, 0])
+    start, stop, count = span_edges(valid, block, last, spans)
     tokens: Tensor = _SpanMean.apply(encoded, valid, block, start, stop, count)  # type: ignore[no-untyped-call]
     return tokens, count > 0
+
+
+def single_slots(spans: Int64[Tensor, "token 2"]) -> bool:
+    """Whether every span is one slot: nothing is to be summed."""
+    return bool((spans[:, 1] - spans[:, 0] == 1).all())
+
+
+def span_edges(
+    valid: Bool[Tensor, "block time"],
+    block: Int64[Tensor, " decision"],
+    last: Int64[Tensor, " decision"],
+    spans: Int64[Tensor, "token 2"],
+) -> tuple[
+    Int64[Tensor, "decision token"],
+    Int64[Tensor, "decision token"],
+    Int64[Tensor, "decision token"],
+]:
+    """First slot of each decision's spans, the slot after their last, and their valid slots."""
+    time = valid.shape[1]
+    start = (last.unsqueeze(1) - spans[:, 1] + 1).clamp(0, time)
+    stop = (last.unsqueeze(1) - spans[:, 0] + 1).clamp(0, time)
+    return start, stop, valid_counts(valid, block, start, stop)
 
 
 def _gather_slots(
@@ -123,8 +141,8 @@ def span_means(
     """Means over the valid slots of each span, by the compiled kernel where there is one."""
     if kernels_apply(encoded):
         out = encoded.new_empty(*start.shape, encoded.shape[-1])
-        spans = _by_block(block, len(valid), start, stop, count)
-        kernels.span_means(*(*arrays_of(encoded, valid), *spans, out.numpy()))
+        spans = by_block(block, len(valid), start, stop, count)
+        token_kernels.span_means(*(*arrays_of(encoded, valid), *spans, out.numpy()))
         return out
     return span_means_by_torch(encoded, valid, block, start, stop, count)
 
@@ -135,13 +153,13 @@ def span_means_backward(
     """Gradient of ``span_means`` by what was encoded."""
     if kernels_apply(grad):
         out = grad.new_empty(*valid.shape, grad.shape[-1])
-        spans = _by_block(block, len(valid), start, stop, count)
-        kernels.span_means_backward(*(*arrays_of(grad, valid), *spans, out.numpy()))
+        spans = by_block(block, len(valid), start, stop, count)
+        token_kernels.span_means_backward(*(*arrays_of(grad, valid), *spans, out.numpy()))
         return out
     return span_means_backward_by_torch(grad, valid, block, start, stop, count)
 
 
-def _by_block(block: Tensor, blocks: int, *spans: Tensor) -> tuple[np.ndarray, ...]:
+def by_block(block: Tensor, blocks: int, *spans: Tensor) -> tuple[np.ndarray, ...]:
     """Decisions in the order of their blocks, where each block's begin, then the spans."""
     order = block.argsort(stable=True)
     offsets = torch.searchsorted(block[order], torch.arange(blocks + 1))
@@ -209,4 +227,14 @@ def drop_tokens(
     return torch.where(keep.any(1, keepdim=True), keep, mask)
 
 
-__all__ = ["Spans", "drop_tokens", "pool", "running_sum", "token_spans", "valid_counts"]
+__all__ = [
+    "Spans",
+    "by_block",
+    "drop_tokens",
+    "pool",
+    "running_sum",
+    "single_slots",
+    "span_edges",
+    "token_spans",
+    "valid_counts",
+]

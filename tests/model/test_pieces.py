@@ -21,7 +21,7 @@ def test_the_answers_of_pieces_are_those_of_the_whole(monkeypatch: pytest.Monkey
     hook = model.fusion.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
     with torch.no_grad():
         whole = model(batch)
-        monkeypatch.setattr(layers, "CACHE_NUMBERS", 3_000)
+        monkeypatch.setattr(layers, "CACHE_NUMBERS", 750)
         pieces = model(batch)
         model.train()(batch)
     hook.remove()
