@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from mtf.market import mapped
 from mtf.market.candle_files import check_one_symbol, check_path, files_for, nothing_there
 from mtf.market.candles import BadRows, Candles
 from mtf.market.parquet_file import ALL_TIME, ParquetFile, Window
@@ -19,8 +20,8 @@ from mtf.plugins.contracts import DataSource, Request
 class Parquet(DataSource):
     """Candles from parquet files, as many files per symbol and timeframe as there are.
 
-    Only the files and row groups of the wanted time are read. Loading holds about one copy of the
-    rows in memory; with gaps in them, two.
+    Only the files and row groups of the wanted time are read, piece by piece. Long histories lie in
+    temporary files (``TMPDIR`` says where), not in memory.
 
     Args:
         path: folder with files such as ``ETHUSDT_1m_2023.parquet``, or one file.
@@ -79,7 +80,7 @@ class Parquet(DataSource):
     def _read(self, files: Sequence[ParquetFile], request: Request, window: Window) -> Candles:
         """The rows of all files in one pair of arrays, and from them candles."""
         bounds = [file.at_most(self.columns, self.time_unit, window) for file in files]
-        times, ohlcv = np.empty(sum(bounds), dtype=np.int64), np.empty((sum(bounds), 5))
+        times, ohlcv = mapped.empty(sum(bounds), np.int64), mapped.empty((sum(bounds), 5))
         starts: list[tuple[int, Path, int]] = []
         end = 0
         for file in files:

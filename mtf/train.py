@@ -22,11 +22,12 @@ from mtf.backtest import after_training, write
 from mtf.config.load import load_config
 from mtf.config.schema import Config
 from mtf.environment import check_data, environment
-from mtf.errors import CheckpointError, MtfError
+from mtf.errors import CheckpointError, ConfigError, MtfError
 from mtf.evaluation.part import evaluate_part_of, prior_scores
 from mtf.learning.checkpoint import Checkpoint, clear_leftovers, is_untouched, read_newest
 from mtf.learning.finish import take_best
 from mtf.learning.fit import Fitting
+from mtf.learning.launch import follow, leads, together
 from mtf.learning.log import Log
 from mtf.learning.saved_state import State
 from mtf.learning.task import Task, prepare
@@ -50,6 +51,12 @@ def train(config: Config, terminal: Terminal | None = None) -> Run:
         MtfError: config, data or disk can't be used. Nothing is written before the data were read.
         KeyboardInterrupt: with the run's folder once there is one; the run can be resumed.
     """
+    if not leads(config):
+        raise ConfigError(
+            "this process was started by torchrun or the like, and is not the one that leads",
+            "mtf train CONFIG in every process",
+            "start python -m mtf.train there, or call mtf.fit in one process and leave that to it",
+        )
     terminal = terminal or Terminal()
     task = prepare(config)
     print_data(task, terminal.console)
@@ -95,8 +102,9 @@ def learn(run: Run, task: Task, terminal: Terminal, checkpoint: Checkpoint | Non
     """Fit, evaluate with the best weights, record; go on from a checkpoint where one is given."""
     done_before = State.of(checkpoint).step if checkpoint else None
     with closing(TensorBoard(run.tensorboard, done_before)) as log:
-        fitting = start(run, task, terminal, log, checkpoint)
-        state = fitting.run()
+        with together(task) as of_all:
+            fitting = start(run, of_all, terminal, log, checkpoint)
+            state = fitting.run()
         best = take_best(task, run.checkpoints, state.step)
         terminal.passed_over(best.rejected)
         speed = {"train": state.samples / max(state.seconds, 1e-9)}
@@ -122,11 +130,11 @@ def start(
     bar = progress(steps, training.epochs, terminal.console, prior_scores(task), done)
     fitting = task.fitting(log, bar, run.checkpoints)
     terminal.line(f"run folder {run.path}")
+    fitting.begin(checkpoint)
     if checkpoint is None:
         fitting.save("last")  # from here on there is always one to go on from
         return fitting
     terminal.passed_over(checkpoint.rejected)
-    fitting.restore(checkpoint)
     terminal.line(f"going on from {checkpoint.path} (step {fitting.state.step} of {steps})")
     return fitting
 
@@ -136,10 +144,14 @@ def main(
 ) -> None:
     """``mtf train CONFIG [key=value …]`` or ``mtf train --resume RUN``."""
     try:
-        if resume is None:
-            train(load_config(config, overrides))
+        run = None if resume is None else load(resume, trust_plugins=trust)
+        wanted = load_config(config, overrides) if run is None else run.config
+        if not leads(wanted):
+            follow(wanted)
+        elif run is None:
+            train(wanted)
         else:
-            go_on(load(resume, trust_plugins=trust))
+            go_on(run)
     except KeyboardInterrupt as interrupt:
         raise _interrupted(*map(str, interrupt.args)) from None
 

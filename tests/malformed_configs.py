@@ -402,7 +402,8 @@ APPENDED: dict[str, tuple[str, ...]] = {
     "patch without its size": ("model: {tokens: {name: patch}}", "model.tokens.patch"),
     "patch size in vain": ("model: {tokens: {name: all, patch: 3}}", "tokens.patch", "name: all"),
     "momentum in vain": ("training: {optimizer: {momentum: 0.5}}", "optimizer.momentum"),
-    "several devices": ("fabric: {devices: 4}", "fabric.devices", "less than or equal to 1"),
+    "no device": ("fabric: {devices: 0}", "fabric.devices", "greater than or equal to 1"),
+    "no machine": ("fabric: {num_nodes: 0}", "fabric.num_nodes", "greater than or equal to 1"),
     "a device by number": ("fabric: {accelerator: 0}", "fabric.accelerator", "one of"),
     "panels": ("decisions2: {symbols: [A, B]}", "decisions2", "did you mean decisions?"),
     "a thousand unknown keys": (

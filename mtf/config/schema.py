@@ -180,7 +180,7 @@ class Config(Strict):
         description="what is predicted; the key is the head's name unless it says `name`",
     )
     training: TrainingConfig = Field(TrainingConfig(), description="the loop")
-    fabric: FabricConfig = Field(FabricConfig(), description="devices and precision")
+    fabric: FabricConfig = Field(FabricConfig(), description="devices, processes and precision")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="baselines and intervals")
     walk_forward: WalkForwardConfig = Field(
         WalkForwardConfig(), description="how a config is trained anew along time"

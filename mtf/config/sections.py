@@ -160,16 +160,29 @@ class TrainingConfig(Strict):
 
 
 class FabricConfig(Strict):
-    """Devices and precision, as Lightning Fabric names them."""
+    """Devices, processes and precision, as Lightning Fabric names them."""
 
     accelerator: Literal["auto", "cpu", "cuda", "gpu", "mps"] = Field(
         "auto", description="the kind of device; auto takes the fastest there is"
     )
-    devices: int = Field(1, ge=1, le=1, description="number of devices; for now exactly one")
+    devices: int = Field(
+        1,
+        ge=1,
+        description="number of devices of each machine that one training uses, a process each; the "
+        "groups of every batch are cut among them. All else (evaluation, walk-forward) takes one",
+    )
+    num_nodes: int = Field(
+        1,
+        ge=1,
+        description="number of machines; start the same command on each, by torchrun or Slurm, or "
+        "with MASTER_ADDR, MASTER_PORT and NODE_RANK set",
+    )
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = Field(
         "32-true", description="of weights and arithmetic"
     )
-    threads: int | None = Field(2, ge=1, description="processor threads of torch; null: its choice")
+    threads: int | None = Field(
+        2, ge=1, description="processor threads of torch in each process; null: its choice"
+    )
 
 
 class EvaluationConfig(Strict):

@@ -1,8 +1,10 @@
 """The training loop, on one page.
 
 Every step is a pure function of (seed, epoch, step) and the state that checkpoints hold, so a run
-that was killed anywhere goes on bit for bit as if it had not been (on a CPU, same threads). The
-loop knows nothing of config files, files of candles or TensorBoard: it is handed built parts.
+that was killed anywhere goes on bit for bit as if it had not been (on a CPU, same threads and
+processes). With several processes each makes the same batches and learns from its share of them;
+sums of gradients make that the step of one process. The loop knows nothing of config files, files
+of candles or TensorBoard: it is handed built parts.
 """
 
 from __future__ import annotations
@@ -13,22 +15,27 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from mtf.config.schema import TrainingConfig
 from mtf.errors import DataError
 from mtf.learning.checkpoint import Checkpoint, write_checkpoint
+from mtf.learning.feed import Fed, Feed
 from mtf.learning.interrupt import interrupts_held
 from mtf.learning.log import Log, Progress
-from mtf.learning.objective import count_labels, target_losses, total_loss
+from mtf.learning.objective import target_losses, total_loss
 from mtf.learning.optimise import (
     WeightAverage,
     learning_rate,
     make_optimizer,
     named_tensors,
+    set_tensors,
+    sum_gradients,
 )
 from mtf.learning.panel import Panel
 from mtf.learning.sampling import Sampler
@@ -38,6 +45,7 @@ from mtf.learning.validate import Validation, validate
 from mtf.market.times import iso
 from mtf.model.batch import Batch
 from mtf.model.hybrid import HybridModel
+from mtf.model.share import Share, SharedModel
 
 
 @dataclass
@@ -72,11 +80,29 @@ class Fitting:
     state: State = field(default_factory=State)
 
     def __post_init__(self) -> None:
-        """Set up the optimiser and the average of weights."""
+        """Set up the optimiser, the average of weights, and what this process does of several."""
+        self.ranks, self.rank = self.fabric.world_size, self.fabric.global_rank
         plain = make_optimizer(self.model, self.config.optimizer)
-        self.wrapped, self.optimizer = self.fabric.setup(self.model, plain)
+        called = self.model if self.ranks == 1 else SharedModel(self.model)
+        self.wrapped, self.optimizer = self.fabric.setup(called, plain)
+        if self.ranks > 1:  # seeds are the same, machines may not be
+            weights = {name: one.detach().cpu() for name, one in named_tensors(self.model).items()}
+            set_tensors(self.model, self.fabric.broadcast(weights))
         decay = self.config.ema_decay
         self.average = WeightAverage(self.model, decay) if decay is not None else None
+        self.feed = Feed(
+            self.model,
+            self.panel,
+            self.sampler,
+            self.parts["train"].end_ms,
+            self.config.accumulate,
+            self.steps_per_epoch,
+            self.fabric.device,
+            self.rank,
+            self.ranks,
+        )
+        self._pressed: Callable[[], bool] = lambda: False
+        self._asked = False
 
     @property
     def total_steps(self) -> int:
@@ -93,23 +119,24 @@ class Fitting:
         """
         state = self.state
         try:
-            with interrupts_held() as interrupted:
+            with interrupts_held() as self._pressed:
                 while state.epoch < self.config.epochs and not state.finished:
                     while state.step < (state.epoch + 1) * self.steps_per_epoch:
-                        self._stop_if(interrupted)
+                        self._stop_if(self._asked or (self.ranks == 1 and self._pressed()))
                         self._step()
                         if state.step % self.config.checkpoint_every == 0:
                             self.save("last")
                     self._end_epoch()
                     self.save("last")
-                self._stop_if(interrupted)
+                self._stop_if(self._pressed())
         finally:
             self.progress.close()
+            self.feed.close()
         return state
 
-    def _stop_if(self, interrupted: Callable[[], bool]) -> None:
+    def _stop_if(self, asked: bool) -> None:
         """Leave a checkpoint and stop where Ctrl-C was pressed; the state is whole here."""
-        if interrupted():
+        if asked:
             self.save("last")
             raise KeyboardInterrupt
 
@@ -117,64 +144,76 @@ class Fitting:
         """One optimiser step over the accumulated batches."""
         state, began = self.state, time.perf_counter()
         self.model.train()
-        batches = [self._batch(part) for part in range(self.config.accumulate)]
+        if self.ranks > 1:
+            torch.manual_seed(self.sampler.noise(state.epoch, state.step, self.rank))
+        fed = self.feed.take(state.step)
         rate = learning_rate(
             self.config.schedule, self.config.optimizer.lr, state.step, self.total_steps
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, own = self._backward(batches)
+        losses = self._backward(fed)
         norm = self._clip()
-        if not math.isfinite(loss) or not (math.isfinite(norm) or self._scales_gradients):
-            raise self._not_finite(loss)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update(self.model, state.step)
-        samples = sum(batch.size for batch in batches)
-        self._account(loss, samples, time.perf_counter() - began)
-        figures = {"train/loss": loss, "lr": rate, "grad_norm": norm}
-        figures |= {f"train/{name}/loss": value for name, value in own.items()}
-        figures["samples_per_second"] = samples / (time.perf_counter() - began)
+        figures = self._fetched(losses, norm)
+        loss = figures["train/loss"]
+        sound = self._scales_gradients or math.isfinite(figures["grad_norm"])
+        if not (sound and math.isfinite(loss)):
+            raise self._not_finite(loss)
+        seconds = time.perf_counter() - began
+        self._account(loss, fed.samples, seconds)
+        figures |= {"lr": rate, "samples_per_second": fed.samples / seconds}
         for name, value in figures.items():
             self.log.scalar(name, value, state.step)
-        self.progress.update(state.step, samples, figures)
+        self.progress.update(state.step, fed.samples, figures)
 
     def _batch(self, part: int) -> Batch:
-        """The batch of this step; ``part`` counts the accumulated ones."""
-        epoch, step, sampler = self.state.epoch, self.state.step, self.sampler
-        batch = self.panel.build(
-            sampler.times(epoch, step, part),
-            sampler.symbols(epoch, step, part),
-            self.parts["train"].end_ms,
-            sampler.dropped(epoch, step, self.panel.members, part),
-            sampler.untold(epoch, step, part),
-            training=True,
-        )
-        if self.model.mirror is None:
-            return batch
-        return self.model.turned(batch, torch.from_numpy(sampler.turned(epoch, step, part)))
+        """A batch of this step; ``part`` counts the accumulated ones."""
+        return self.feed.batch(self.state.step, part)
 
-    def _backward(self, batches: list[Batch]) -> tuple[float, dict[str, float]]:
-        """Gradients of the loss over all batches; the loss itself, total and by head."""
-        counts = count_labels(batches)
-        total, own = 0.0, dict.fromkeys(self.weights, 0.0)
-        for batch in batches:
-            batch = batch.to(self.fabric.device)
-            sums = target_losses(self.model.heads_by_name, self.wrapped(batch), batch)
-            loss, parts = total_loss(self.model.heads_by_name, self.weights, sums, counts)
+    def _backward(self, fed: Fed) -> dict[str, Tensor]:
+        """Gradients of the loss over all batches; what this process adds to it, by head too.
+
+        Nothing is asked of the device here: its work is only handed over.
+        """
+        heads, figures = self.model.heads_by_name, dict[str, Tensor]()
+        for given in fed.given:
+            own = given.own if isinstance(given, Share) else given
+            sums = target_losses(heads, self.wrapped(given), own)
+            loss, parts = total_loss(heads, self.weights, sums, fed.counts)
             self.fabric.backward(loss)
-            total += float(loss.detach())
-            own = {name: own[name] + float(value) for name, value in parts.items()}
-        return total, own
+            found = {"loss": loss.detach(), **{f"{name}/loss": one for name, one in parts.items()}}
+            figures = {f"train/{n}": one + figures.get(f"train/{n}", 0) for n, one in found.items()}
+        if self.ranks > 1:
+            sum_gradients(self.model, self._summed)
+        return figures
 
-    def _clip(self) -> float:
+    def _summed(self, value: Tensor) -> Tensor:
+        """The sum over all processes."""
+        return cast("Tensor", self.fabric.all_reduce(value, reduce_op="sum"))
+
+    def _clip(self) -> Tensor:
         """Limit the gradient; its norm before that."""
         limit = math.inf if self.config.clip_norm is None else self.config.clip_norm
         norm = self.fabric.clip_gradients(
             self.wrapped, self.optimizer, max_norm=limit, error_if_nonfinite=False
         )
-        return float(torch.as_tensor(norm))
+        return torch.as_tensor(norm)
+
+    def _fetched(self, losses: dict[str, Tensor], norm: Tensor) -> dict[str, float]:
+        """The figures of a step, of all processes: asked of the device once, in one transfer.
+
+        With them processes agree on whether Ctrl-C was pressed in one of them.
+        """
+        told = torch.stack(list(losses.values()))
+        if self.ranks > 1:
+            told = self._summed(torch.cat([told, told.new_tensor([float(self._pressed())])]))
+        *values, last = torch.cat([told, norm.reshape(1).to(told)]).tolist()
+        self._asked = any(values[len(losses) :])
+        return {**dict(zip(losses, values, strict=False)), "grad_norm": last}
 
     @property
     def _scales_gradients(self) -> bool:
@@ -203,7 +242,7 @@ class Fitting:
             f"decisions lie between {first} and {last}",
             "finite losses",
             "look at the data of these dates (mtf inspect), or lower training.optimizer.lr; "
-            "checkpoints up to the step before are kept",
+            "checkpoints of the steps before are kept",
         )
 
     def _end_epoch(self) -> None:
@@ -237,11 +276,17 @@ class Fitting:
         self.progress.epoch(state.epoch, state.step, {"loss": found.loss, **found.figures})
 
     def _measure(self, part: str) -> Validation:
-        """Losses and metrics on a part, with the averaged weights where there are."""
+        """Losses and metrics on a part, with the averaged weights where there are.
+
+        The process that leads measures, all others wait for what it found.
+        """
         where, stride = self.parts[part], self.config.sampling.stride
         averaged = nullcontext() if self.average is None else self.average.applied_to(self.model)
-        with averaged:
-            return validate(self.model, self.panel, where, self.weights, stride)
+        found = None
+        if self.rank == 0:
+            with averaged:
+                found = validate(self.model, self.panel, where, self.weights, stride)
+        return cast("Validation", self.fabric.broadcast(found))
 
     def _log_measured(self, part: str, found: Validation) -> None:
         """Every figure under the name of the part."""
@@ -260,6 +305,16 @@ class Fitting:
             return
         tensors, values = self._saved().as_files()
         write_checkpoint(self.folder, kind, self.state.step, tensors, values)
+
+    def begin(self, checkpoint: Checkpoint | None = None) -> None:
+        """Begin in every process where the one that leads does: at step 0, or at its checkpoint.
+
+        Raises:
+            CheckpointError: it is of another model, optimiser or precision.
+        """
+        told = self.fabric.broadcast(checkpoint)
+        if told is not None:
+            self.restore(told)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a ``last`` checkpoint.

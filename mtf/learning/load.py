@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mtf.config.build import build
 from mtf.config.schema import Config
 from mtf.errors import DataError
+from mtf.market import mapped
 from mtf.market.candles import Candles
 from mtf.market.resample import resample
 from mtf.market.stream import Stream, StreamSpec, compute_stream
@@ -177,9 +178,9 @@ def _check_enough(stream: Stream) -> None:
     Raises:
         DataError: fewer usable candles than the lookback.
     """
-    spec, have = stream.spec, int(stream.feature_valid.sum())
+    spec, have = stream.spec, mapped.count(stream.feature_valid)
     if have < spec.lookback:
-        candles = int(stream.candles.valid.sum())
+        candles = mapped.count(stream.candles.valid)
         warm = f", {have} of them after the warm-up of its features" if have < candles else ""
         raise DataError(
             f"stream {spec.name} has {candles} candles ({spec.symbol} {spec.timeframe}){warm}",

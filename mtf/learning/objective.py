@@ -1,7 +1,7 @@
 """The multi-task loss: per target the mean over decisions that have a label, then weighted.
 
 Losses travel as sums and counts, so that accumulated batches and several processes give the same
-as one large batch.
+as one large batch: each sums over its decisions and divides by the labels of all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Optimisers, learning rates and the moving average of weights.
+"""Optimisers, learning rates, gradients of several processes and the moving average of weights.
 
 The learning rate is a pure function of the step, so nothing of it needs saving.
 """
@@ -6,7 +6,7 @@ The learning rate is a pure function of the step, so nothing of it needs saving.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -28,6 +28,32 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
             parameters, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum
         )
     return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+
+
+@torch.no_grad()
+def sum_gradients(model: nn.Module, all_reduce: Callable[[Tensor], Tensor]) -> None:
+    """Replace every gradient by its sum over all processes, which is that of the whole batch.
+
+    All of them travel in one tensor, in an order that never changes: so the sum is the same bits in
+    every process and whenever a run is repeated. What has a gradient in no process has none.
+
+    Args:
+        model: with the gradients of this process.
+        all_reduce: sums a tensor over the processes.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    grads = [parameter.grad for parameter in parameters]
+    flat = [
+        (torch.zeros_like(parameter) if grad is None else grad).flatten()
+        for parameter, grad in zip(parameters, grads, strict=True)
+    ]
+    there = torch.tensor([float(grad is not None) for grad in grads]).to(flat[0])
+    summed = all_reduce(torch.cat([*flat, there]))
+    parts = summed.split([*map(len, flat), len(there)])
+    known = all(grad is not None for grad in grads)  # else to ask takes a transfer
+    found = [True] * len(grads) if known else (parts[-1] > 0).tolist()
+    for parameter, part, some in zip(parameters, parts[:-1], found, strict=True):
+        parameter.grad = part.view_as(parameter).to(parameter.dtype) if some else None
 
 
 def learning_rate(config: ScheduleConfig, peak: float, step: int, steps: int) -> float:

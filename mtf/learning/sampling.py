@@ -15,9 +15,10 @@ from jaxtyping import Bool, Int64
 
 from mtf.errors import DataError
 from mtf.learning.splits import Part
+from mtf.market import mapped
 from mtf.market.world import World
 
-GROUPS, DROPOUT, UNTOLD, TURNED = 0, 1, 2, 3  # streams of random numbers
+GROUPS, DROPOUT, UNTOLD, TURNED, NOISE = 0, 1, 2, 3, 4  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Sampler:
         Groups of one symbol stand together, in the order of the symbols.
         """
         first = self.starts[self._drawn(epoch, step, part)]
+        mapped.release(self.starts)
         return np.asarray(first[:, None] + np.arange(self.decisions) * self.stride_ms)
 
     def symbols(self, epoch: int, step: int, part: int = 0) -> Int64[np.ndarray, " group"]:
@@ -67,6 +69,20 @@ class Sampler:
         """Which decisions are shown upside down: half of the groups, whole ones."""
         rng = np.random.default_rng([self.seed, epoch, step, part, TURNED])
         return np.repeat(rng.random(self.groups) < 0.5, self.decisions)
+
+    def edges(self, ranks: int) -> list[int]:
+        """First decision of each process, and after them how many there are.
+
+        Whole groups stay together, and in a panel in the order of the symbols; where they do not
+        divide evenly the first processes take one more.
+        """
+        groups = [len(part) for part in np.array_split(np.arange(self.groups), ranks)]
+        return [0, *(int(end) * self.decisions for end in np.cumsum(groups))]
+
+    def noise(self, epoch: int, step: int, rank: int) -> int:
+        """Where a process of several starts drawing the random numbers of dropout in a step."""
+        state = np.random.SeedSequence([self.seed, epoch, step, rank, NOISE])
+        return int(state.generate_state(1, np.uint64)[0])
 
     def dropped(
         self, epoch: int, step: int, streams: int, part: int = 0
@@ -102,22 +118,28 @@ def group_starts(
     """
     clock = world.clock
     span = (decisions - 1) * stride
-    times = part.times(clock)
-    if len(times) <= span:
+    slots = part.slots(clock)
+    if len(slots) <= span:
         raise DataError(
-            f"the {part.name} part has {len(times)} clock steps",
+            f"the {part.name} part has {len(slots)} clock steps",
             f"a group needs {span + 1}: {decisions} decisions × stride {stride}",
             "lower training.sampling.decisions or .stride, or widen decisions.start … .end",
         )
-    times = times[: len(times) - span]
-    candles = world.clock_candles
-    row = clock.slot(times) - 1 - candles.first_slot
-    inside = (row >= 0) & (row < len(candles))
-    there: np.ndarray = times[inside][candles.valid[row[inside]]]
-    if not len(there):
+    candles, end = world.clock_candles, 0
+    starts = mapped.empty(len(slots) - span, np.int64)
+    for piece in mapped.pieces(len(starts)):
+        slot = slots.start + np.arange(piece.start, piece.stop)
+        row = slot - 1 - candles.first_slot  # of the candle that closes where the slot opens
+        inside = (row >= 0) & (row < len(candles))
+        some = clock.open_time(slot[inside][candles.valid[row[inside]]])
+        starts[end : end + len(some)] = some
+        mapped.release(starts[end : end + len(some)])
+        end += len(some)
+    mapped.release(candles.valid)
+    if not end:
         raise DataError(
             f"no {clock} candle of {world.symbol} in the {part.name} part",
             "candles at the clock's timeframe between decisions.start and decisions.end",
             "check the data's dates (mtf inspect FILE) against decisions.start and .end",
         )
-    return there
+    return starts[:end]

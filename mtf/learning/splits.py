@@ -26,12 +26,16 @@ class Part:
     start_ms: int
     end_ms: int
 
-    def times(self, clock: Timeframe, stride: int = 1) -> Int64[np.ndarray, " decision"]:
-        """Every ``stride``-th close of the clock in the part, in ms."""
+    def slots(self, clock: Timeframe, stride: int = 1) -> range:
+        """The slots that open at every ``stride``-th close of the clock in the part."""
         first = -(-(self.start_ms - clock.anchor_ms) // clock.duration_ms)
         last = -(-(self.end_ms - clock.anchor_ms) // clock.duration_ms)
-        steps = np.arange(first, last, stride, dtype=np.int64)
-        return clock.anchor_ms + steps * clock.duration_ms
+        return range(first, last, stride)
+
+    def times(self, clock: Timeframe, stride: int = 1) -> Int64[np.ndarray, " decision"]:
+        """Every ``stride``-th close of the clock in the part, in ms."""
+        slots = self.slots(clock, stride)
+        return clock.open_time(np.arange(slots.start, slots.stop, stride, dtype=np.int64))
 
 
 def split(
@@ -56,7 +60,7 @@ def split(
         name: Part(name, borders[index], borders[index + 1]) for index, name in enumerate(PARTS)
     }
     for part in parts.values():
-        if not len(part.times(clock)):
+        if not len(part.slots(clock)):
             raise DataError(
                 f"the {part.name} part has no decision: {shares[part.name]:.0%} of "
                 f"{(end_ms - start_ms) / clock.duration_ms:.0f} clock steps of {clock}",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from mtf.config.schema import Config
 from mtf.errors import ConfigError, DataError
@@ -20,6 +22,7 @@ from mtf.learning.log import Log, Progress
 from mtf.learning.panel import Panel
 from mtf.learning.sampling import Sampler, group_starts
 from mtf.learning.splits import Part, split
+from mtf.market import mapped
 from mtf.market.side_input import joint_fingerprint, with_history
 from mtf.market.times import iso
 from mtf.market.world import World
@@ -163,24 +166,52 @@ def _sides(config: Config, symbol: str) -> dict[str, SideInput]:
 
 
 def make_fabric(config: Config) -> Fabric:
-    """Devices and precision as the config has them.
+    """One device and the precision of the config; what several share is told in ``launch``.
 
     Raises:
-        ConfigError: this machine does not have them.
+        ConfigError: this machine does not have them, or a batch can't be cut among so many.
+    """
+    if config.fabric.threads is not None:
+        torch.set_num_threads(config.fabric.threads)
+    if config.fabric.devices * config.fabric.num_nodes > 1:
+        _check_processes(config)
+    return fabric_of(config, devices=1, num_nodes=1)
+
+
+def _check_processes(config: Config) -> None:
+    """Refuse several processes where they can't be started, or would have nothing to do."""
+    wanted, groups = config.fabric, config.training.sampling.groups
+    if groups < wanted.devices * wanted.num_nodes:
+        raise ConfigError(
+            f"fabric.devices × fabric.num_nodes is {wanted.devices * wanted.num_nodes}, "
+            f"training.sampling.groups is {groups}",
+            "a group of every batch, or more, for each process",
+            "raise training.sampling.groups, or lower fabric.devices",
+        )
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigError(
+            "a script that trains with several processes runs again in each of them",
+            'the training under `if __name__ == "__main__":`',
+            "put it there, or set fabric.devices=1",
+        )
+
+
+def fabric_of(config: Config, **arguments: Any) -> Fabric:
+    """Fabric as the config has it, but for what is given.
+
+    Raises:
+        ConfigError: this machine does not have the device, or not so many.
     """
     wanted = config.fabric
-    if wanted.threads is not None:
-        torch.set_num_threads(wanted.threads)
+    plain = wanted.model_dump(include={"accelerator", "devices", "num_nodes", "precision"})
     try:
-        return Fabric(
-            accelerator=wanted.accelerator, devices=wanted.devices, precision=wanted.precision
-        )
-    except (RuntimeError, ValueError) as error:
+        return Fabric(**{**plain, **arguments})
+    except (RuntimeError, ValueError, MisconfigurationException) as error:
         raise ConfigError(
-            f"fabric.accelerator is {wanted.accelerator}, fabric.precision {wanted.precision}: "
-            f"{error}",
-            "a device that this machine has",
-            "set fabric.accelerator=auto, which takes the fastest there is",
+            f"fabric.accelerator is {wanted.accelerator}, fabric.devices {wanted.devices}, "
+            f"fabric.precision {wanted.precision}: {error}",
+            "devices that this machine has",
+            "set fabric.accelerator=auto and fabric.devices=1, which takes the fastest there is",
         ) from error
 
 
@@ -194,7 +225,7 @@ def make_sampler(config: Config, worlds: Sequence[World], part: Part) -> Sampler
     starts = [group_starts(world, part, sampling.decisions, sampling.stride) for world in worlds]
     return Sampler(
         seed=config.seed,
-        starts=np.concatenate(starts),
+        starts=mapped.joined(starts),
         groups=sampling.groups,
         decisions=sampling.decisions,
         stride_ms=sampling.stride * config.decisions.clock.duration_ms,

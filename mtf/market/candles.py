@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from mtf.errors import DataError
+from mtf.market import mapped
 from mtf.market.report import DataReport
-from mtf.market.rows import RowCounts, check_times, find_faults, refuse
+from mtf.market.rows import RowCounts, any_of, check_times, find_faults, refuse
 from mtf.market.sorted_rows import SortedRows
 from mtf.market.timeframe import Timeframe
 from mtf.market.times import Locate
@@ -88,15 +89,15 @@ class Candles:
         check_times(open_time, timeframe, origin)
         faults = find_faults(open_time, ohlcv, timeframe, available_at)
         rows = SortedRows.of(open_time, ohlcv, available_at)
-        if rows.conflicting.any():
+        if len(rows.conflicting):
             faults["conflicting"] = rows.in_given_order(rows.conflicting)
-        keep = rows.keep(np.logical_or.reduce(list(faults.values())) if faults else None)
+        keep = rows.keep(any_of(faults.values()))
         if faults and (bad_rows == "refuse" or keep is None or not keep.any()):
             raise refuse(faults, open_time, origin, locate or (lambda row: f"row {row + 1}"))
         counts = RowCounts(
             rows=len(open_time),
             disorder=rows.disorder,
-            duplicates=int(np.count_nonzero(rows.duplicate)),
+            duplicates=len(rows.duplicate),
             **{name: int(np.count_nonzero(mask)) for name, mask in faults.items()},
         )
         grid = rows.select(keep).lay_out(timeframe, origin)
@@ -125,8 +126,12 @@ class Candles:
 
     def open_time(self) -> Int64[np.ndarray, " slot"]:
         """Open time of every slot in ms."""
-        slots = np.arange(self.first_slot, self.end_slot, dtype=np.int64)
-        return self.timeframe.open_time(slots)
+        times = mapped.empty(len(self), np.int64)
+        for rows in mapped.pieces(len(self)):
+            slots = self.first_slot + np.arange(rows.start, rows.stop)
+            times[rows] = self.timeframe.open_time(slots)
+            mapped.release(times[rows])
+        return times
 
     def slice(self, start_ms: int, end_ms: int) -> Candles:
         """The candles with ``start_ms <= open_time < end_ms``, as a view without absent ends."""
@@ -139,10 +144,14 @@ class Candles:
         """The slots from the first to the last candle, as a view."""
         if len(self) and self.valid[0] and self.valid[-1]:
             return self
-        there = np.flatnonzero(self.valid)
-        if len(there) == 0:
+        ends = [
+            (rows.start + int(there[0]), rows.start + int(there[-1]) + 1)
+            for rows in mapped.pieces(len(self))
+            if len(there := np.flatnonzero(self.valid[rows]))
+        ]
+        if not ends:
             return Candles.empty(self.symbol, self.timeframe, self.first_slot)
-        return self._rows(int(there[0]), int(there[-1]) + 1)
+        return self._rows(ends[0][0], ends[-1][1])
 
     def _rows(self, start: int, end: int) -> Candles:
         """A view of some rows."""
@@ -155,8 +164,10 @@ class Candles:
         """The sha256 over symbol, timeframe, start and values: the same data, the same text."""
         digest = hashlib.sha256(f"{self.symbol} {self.timeframe} {self.first_slot}".encode())
         for array in (self.ohlcv, self.valid, self.available_at):
-            if array is not None:
-                digest.update(np.ascontiguousarray(array).data)
+            for rows in mapped.pieces(len(self)):
+                if array is not None:
+                    digest.update(np.ascontiguousarray(array[rows]).data)
+                    mapped.release(array[rows])
         return digest.hexdigest()
 
 
@@ -167,12 +178,11 @@ def join(parts: Sequence[Candles], origin: str) -> Candles:
         DataError: the same candle with different values in two places.
     """
     first = parts[0]
-    rows = [part.valid for part in parts]
     joined = Candles.from_rows(
         first.symbol,
         first.timeframe,
-        np.concatenate([part.open_time()[valid] for part, valid in zip(parts, rows, strict=True)]),
-        np.concatenate([part.ohlcv[valid] for part, valid in zip(parts, rows, strict=True)]),
+        mapped.joined([mapped.taken(part.open_time(), part.valid) for part in parts]),
+        mapped.joined([mapped.taken(part.ohlcv, part.valid) for part in parts]),
         origin=origin,
     )
     counts = [part.counts for part in (*parts, joined) if part.counts is not None]

@@ -1,7 +1,7 @@
 """One text file of candles: its form found out, its numbers read, its mistakes located.
 
-Arrow reads the numbers; only when it fails is the file read again line by line, to say which line
-and column is at fault.
+Read piece by piece, so that hardly more than a piece is in memory. Arrow reads the numbers; only
+when it fails is the file read again line by line, to say which line and column is at fault.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,17 +19,17 @@ import pyarrow.csv as pacsv
 from jaxtyping import Float64, Int64
 
 from mtf.errors import DataError
-from mtf.market.arrow_times import is_iso, to_ms
+from mtf.market import mapped
+from mtf.market.arrow_times import is_iso, is_text, to_ms
 from mtf.market.columns import ROLES, find_columns
-from mtf.market.times import TimeUnit
+from mtf.market.csv_form import NULLS, has_names, head_of, is_number, separator_of
+from mtf.market.times import TimeUnit, guess_unit, numbers_to_ms
 
-HEAD_BYTES = 1 << 16
-SEPARATORS = (",", ";", "|", "\t", " ")
-NULLS = ["", "nan", "NaN", "NAN", "null", "NULL", "Null", "None", "none", "NA", "N/A", "#N/A"]
-"""Texts that stand for a missing number: NaN."""
+BLOCK_BYTES = 1 << 20
 
 Header = bool | Literal["auto"]
 Columns = Mapping[str, str] | Sequence[str] | None
+Read = TypeVar("Read")
 
 
 class CsvFile:
@@ -53,11 +54,11 @@ class CsvFile:
             DataError: empty, binary, no separator, columns that do not fit.
         """
         self.path = path
-        lines = _head(path)
+        lines = head_of(path)
         self._skip, first = lines[0]
-        self.separator = _separator(path, [line for _, line in lines], separator)
+        self.separator = separator_of(path, [line for _, line in lines], separator)
         fields = self._split(first)
-        self.header = _has_names(fields) if header == "auto" else header
+        self.header = has_names(fields) if header == "auto" else header
         self.names = self._names(fields, columns)
         self.roles = columns if isinstance(columns, Mapping) else None
         if self.header and len(lines) == 1:
@@ -76,16 +77,58 @@ class CsvFile:
         """
         found = find_columns(self.names, self.roles, str(self.path))
         self._check_unique(found)
-        table = self._table(found, limit)
-        ohlcv = np.empty((table.num_rows, 5))
-        for position, role in enumerate(ROLES[1:]):
-            ohlcv[:, position] = table[found[role]].to_numpy()
-        column = table[found["open_time"]].combine_chunks()
-        return to_ms(column, time_unit, self.place, found["open_time"]), ohlcv
+        most = self._lines() if limit is None else min(self._lines(), limit)
+        raw, ohlcv = self._arrow_reads(found, limit, partial(self._fill, found, most))
+        return self._to_ms(raw, time_unit, found["open_time"]), ohlcv
+
+    def _lines(self) -> int:
+        """Rows that the file has at most."""
+        with self.path.open("rb") as file:
+            return 1 + sum(
+                block.count(b"\n") + block.count(b"\r")
+                for block in iter(partial(file.read, BLOCK_BYTES), b"")
+            )
+
+    def _fill(
+        self, found: Mapping[str, str], most: int, reader: pacsv.CSVStreamingReader
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Times, as ms where they are texts, else as they are; open, high, low, close, volume."""
+        name, end = found["open_time"], 0
+        broken = pa.types.is_floating(reader.schema.field(name).type)
+        raw, ohlcv = mapped.empty(most, np.float64 if broken else np.int64), mapped.empty((most, 5))
+        for batch in reader:
+            rows, column = slice(end, end + batch.num_rows), batch.column(name)
+            if is_text(column.type) or column.null_count:
+                raw[rows] = to_ms(column, "ms", partial(self._place, end), name)
+            else:
+                raw[rows] = column.to_numpy()
+            for position, role in enumerate(ROLES[1:]):
+                numbers = batch.column(found[role]).to_numpy(zero_copy_only=False)
+                ohlcv[rows, position] = numbers
+            mapped.release(raw[rows], ohlcv[rows])
+            end = rows.stop
+        return raw[:end], ohlcv[:end]
+
+    def _to_ms(self, raw: np.ndarray, unit: TimeUnit, name: str) -> Int64[np.ndarray, " row"]:
+        """Times read as texts as they are, numbers in their unit."""
+        if pa.types.is_string(self._type("open_time", name)):
+            return raw
+        told: str = unit
+        if unit == "auto" and len(raw):  # of the whole file, not piece by piece
+            told = guess_unit(float(np.median(raw[:: max(1, len(raw) // 1_000)])))
+        times = mapped.empty(len(raw), np.int64)
+        for rows in mapped.pieces(len(raw)):
+            times[rows] = numbers_to_ms(raw[rows], told, partial(self._place, rows.start), name)
+            mapped.release(times[rows], raw[rows])
+        return times
+
+    def _place(self, first: int, row: int) -> str:
+        """``place`` of a row of a piece."""
+        return self.place(first + row)
 
     def read(self, columns: Sequence[str]) -> dict[str, np.ndarray]:
         """Whole columns of numbers; the time column of ISO texts as ms."""
-        table = self._table({name: name for name in columns}, None)
+        table = self._arrow_reads({name: name for name in columns}, None, _whole)
         return {name: self._plain(table[name].combine_chunks(), name) for name in columns}
 
     def place(self, row: int) -> str:
@@ -129,20 +172,25 @@ class CsvFile:
                     "name the columns by position: `columns: [open_time, open, ...]`",
                 )
 
-    def _table(self, found: Mapping[str, str], limit: int | None) -> pa.Table:
-        """The columns as Arrow reads them; its errors become ours."""
+    def _arrow_reads(
+        self,
+        found: Mapping[str, str],
+        limit: int | None,
+        take: Callable[[pacsv.CSVStreamingReader], Read],
+    ) -> Read:
+        """What is taken of the columns as Arrow reads them; its errors become ours."""
         types = {name: self._type(role, name) for role, name in found.items()}
         names = list(self.names)
         for index, name in enumerate(names):  # Arrow wants unique names of the others, too
             if names.count(name) > 1:
                 names[index] = f"{name} ({index})"
         try:
-            return self._arrow(names, types, limit)
+            return take(self._arrow(names, types, limit))
         except (pa.ArrowException, OSError, UnicodeDecodeError):
             if (mistake := self._blame(found, types, limit)) is not None:
                 raise mistake from None
         try:  # Arrow skips empty lines; a line of blanks is one, too
-            return self._arrow(names, types, limit, _skip_blank)
+            return take(self._arrow(names, types, limit, _skip_blank))
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             first = str(error).splitlines()[0][:160]
             expected = "a text file of candles"
@@ -154,9 +202,9 @@ class CsvFile:
         types: Mapping[str, pa.DataType],
         limit: int | None,
         odd_row: Callable[[Any], str] | None = None,
-    ) -> pa.Table:
+    ) -> pacsv.CSVStreamingReader:
         """The file as Arrow reads it; ``odd_row`` says what to do with lines of too few fields."""
-        return pacsv.read_csv(
+        return pacsv.open_csv(
             self._source(limit),
             read_options=pacsv.ReadOptions(
                 use_threads=False, column_names=names, skip_rows=self._skip + self.header
@@ -175,7 +223,7 @@ class CsvFile:
         text = self._first[index].strip() if index < len(self._first) else ""
         if text.lstrip("+-").isdigit():
             return pa.int64()
-        return pa.float64() if _is_number(text) else pa.string()
+        return pa.float64() if is_number(text) else pa.string()
 
     def _source(self, limit: int | None) -> str | io.BytesIO:
         """The file, or its first lines."""
@@ -228,77 +276,9 @@ class CsvFile:
         return None
 
 
-def _head(path: Path) -> list[tuple[int, str]]:
-    """Number (from 0) and text of the first lines that are not blank."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}", "a file", "check path") from None
-    if b"\0" in head or head[:4] in (b"PAR1", b"PK\x03\x04") or head[:2] == b"\x1f\x8b":
-        raise _binary(path, head)
-    text = head.decode("utf-8-sig", errors="replace")
-    lines = [(number, line) for number, line in enumerate(text.splitlines()) if line.strip()]
-    if len(head) == HEAD_BYTES and len(lines) > 2:
-        lines.pop()  # it may be cut
-    if not lines:
-        raise DataError(f"{path} is empty", "rows of candles", "load the file again")
-    if lines[0][1].lstrip()[0] in "{[<":
-        raise DataError(
-            f"{path}:1: found {lines[0][1].strip()[:60]!r}, which looks like JSON or a web page",
-            "a text file with one candle a line",
-            "look into it: it may be a server's error message; load the file again",
-        )
-    return lines
-
-
-def _binary(path: Path, head: bytes) -> DataError:
-    """Not text; say what it may be."""
-    kinds = {
-        b"PAR1": ("a parquet file", "use data.name=parquet"),
-        b"PK\x03\x04": ("a zip archive", "unpack it"),
-        b"\x1f\x8b": ("a gzip file", "unpack it"),
-        b"\xff\xfe": ("UTF-16 text", "save it as UTF-8"),
-        b"\xfe\xff": ("UTF-16 text", "save it as UTF-8"),
-    }
-    default = ("binary data", "load or export the file again as text")
-    kind, todo = next((v for magic, v in kinds.items() if head.startswith(magic)), default)
-    return DataError(f"{path} is {kind}", "a text file (UTF-8) with one candle a line", todo)
-
-
-def _separator(path: Path, lines: Sequence[str], separator: str) -> str:
-    """The separator said, or the one that all of the first lines have equally often."""
-    if separator != "auto":
-        if len(separator) != 1:
-            raise DataError(f"found separator {separator!r}", "one character, or auto", "set it so")
-        return separator
-    counts = {mark: [line.count(mark) for line in lines[:20]] for mark in SEPARATORS}
-    even = [mark for mark in SEPARATORS if min(counts[mark]) == max(counts[mark]) > 0]
-    some = [mark for mark in SEPARATORS[:-1] if counts[mark][0] > 0]
-    best = max(even or some, key=lambda mark: counts[mark][0] if mark != " " else 0, default=None)
-    if best is None:
-        raise DataError(
-            f"{path}: found no separator in {lines[0][:60]!r}",
-            "fields separated by , ; | or a tab",
-            "set `separator:`, or check that this is a file of candles",
-        )
-    return best
-
-
-def _has_names(fields: Sequence[str]) -> bool:
-    """A header has words; a row of candles has numbers and at most times in words."""
-    return any(
-        not (_is_number(f.strip()) or f.strip() in NULLS or is_iso(f.strip())) for f in fields
-    )
-
-
-def _is_number(text: str) -> bool:
-    """Whether a field is a number as Arrow reads them."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+def _whole(reader: pacsv.CSVStreamingReader) -> pa.Table:
+    """All columns at once."""
+    return reader.read_all()
 
 
 def _fits(text: str, kind: pa.DataType, is_time: bool) -> bool:
@@ -306,8 +286,8 @@ def _fits(text: str, kind: pa.DataType, is_time: bool) -> bool:
     if pa.types.is_string(kind):
         return is_iso(text)
     if is_time:
-        return _is_whole(text) if pa.types.is_int64(kind) else _is_number(text)
-    return _is_number(text) or text in NULLS
+        return _is_whole(text) if pa.types.is_int64(kind) else is_number(text)
+    return is_number(text) or text in NULLS
 
 
 def _skip_blank(row: Any) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int64
+
+from mtf.market import mapped
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Gaps:
     @classmethod
     def of(cls, valid: Bool[np.ndarray, " slot"], first_slot: int) -> Gaps:
         """Find them."""
-        starts, lengths = runs(~valid)
+        starts, lengths = runs(~valid[rows] for rows in mapped.pieces(len(valid)))
+        mapped.release(valid)
         if len(starts) == 0:
             return cls(slots=len(valid))
         at = int(np.argmax(lengths))
@@ -44,13 +48,17 @@ class Gaps:
 
 
 def runs(
-    mask: Bool[np.ndarray, " slot"],
+    masks: Iterable[Bool[np.ndarray, " slot"]],
 ) -> tuple[Int64[np.ndarray, " run"], Int64[np.ndarray, " run"]]:
-    """Start and length of every run of True."""
-    padded = np.zeros(len(mask) + 2, dtype=np.int8)
-    padded[1:-1] = mask
-    edges = np.flatnonzero(np.diff(padded))
-    return edges[::2], edges[1::2] - edges[::2]
+    """Start and length of every run of True in a mask that comes piece by piece."""
+    edges, end, last = [np.empty(0, np.int64)], 0, False
+    for mask in masks:
+        edges.append(end + np.flatnonzero(np.diff(mask, prepend=last)))
+        end, last = end + len(mask), bool(mask[-1])
+    if last:
+        edges.append(np.array([end]))
+    found = np.concatenate(edges)
+    return found[::2], found[1::2] - found[::2]
 
 
 def _pattern(starts: Int64[np.ndarray, " run"], lengths: Int64[np.ndarray, " run"]) -> str:

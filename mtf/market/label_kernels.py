@@ -8,20 +8,26 @@ import numba
 import numpy as np
 
 
+def ew_std_state() -> np.ndarray:
+    """The state of ``ew_std`` before the first row: four sums, a count, the close before."""
+    return np.array([0.0, 0.0, 0.0, 0.0, 0.0, np.nan])
+
+
 @numba.njit(cache=True)
-def ew_std(close, valid, half_life, minimum, floor):
+def ew_std(close, valid, state, half_life, minimum, floor, out):
     """Debiased exponentially weighted standard deviation of observed log returns, row by row.
 
     The definition of ``pandas.Series.ewm(halflife, ignore_na=True).std()``. A return is observed
-    where the candle and the one before it are both there. NaN until ``minimum`` returns.
+    where the candle and the one before it are both there. NaN until ``minimum`` returns. Carries
+    ``state`` on in place, so that a history may come in pieces.
     """
-    out = np.empty(len(close))
     keep = 0.5 ** (1.0 / half_life)
-    weight = squared_weight = mean = spread = 0.0
-    count = 0
+    weight, squared_weight, mean, spread, count, last = state
     for row in range(len(close)):
-        if row > 0 and valid[row] and valid[row - 1]:
-            value = np.log(close[row] / close[row - 1])
+        before = last
+        last = close[row] if valid[row] else np.nan
+        if not (np.isnan(before) or np.isnan(last)):
+            value = np.log(last / before)
             weight = keep * weight + 1.0
             squared_weight = keep * keep * squared_weight + 1.0
             step = value - mean
@@ -33,7 +39,8 @@ def ew_std(close, valid, half_life, minimum, floor):
         else:
             debias = weight * weight / (weight * weight - squared_weight)
             out[row] = max(floor, np.sqrt(max(spread / weight * debias, 0.0)))
-    return out
+    state[0], state[1], state[2] = weight, squared_weight, mean
+    state[3], state[4], state[5] = spread, count, last
 
 
 @numba.njit(cache=True)

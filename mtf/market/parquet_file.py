@@ -14,11 +14,14 @@ import pyarrow.parquet as pq
 from jaxtyping import Float64, Int64
 
 from mtf.errors import DataError
+from mtf.market import mapped
 from mtf.market.arrow_times import is_time, to_ms
 from mtf.market.columns import ROLES, find_columns
 from mtf.market.times import Locate, TimeUnit, guess_unit
 
 BATCH_ROWS = 1 << 16
+BUFFER_BYTES = 1 << 20
+"""Read ahead of each column: a row group may be a whole history, which never is in memory."""
 ALL_TIME = (-(2**62), 2**62)
 
 Window = tuple[int, int]
@@ -36,7 +39,7 @@ class ParquetFile:
         """
         self.path = path
         try:
-            self._file = pq.ParquetFile(path, pre_buffer=False)
+            self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from None
         self.names: list[str] = list(self._file.schema_arrow.names)
@@ -81,7 +84,7 @@ class ParquetFile:
             DataError: a missing column, text in it, a damaged file.
         """
         size = self.at_most(columns, time_unit, window)
-        times, ohlcv = np.empty(size, dtype=np.int64), np.empty((size, 5))
+        times, ohlcv = mapped.empty(size, np.int64), mapped.empty((size, 5))
         count, first = self.fill(times, ohlcv, columns, time_unit, window)
         return times[:count], ohlcv[:count], first
 
@@ -123,6 +126,7 @@ class ParquetFile:
             times[count:end] = opened[rows]
             for position, role in enumerate(ROLES[1:]):
                 ohlcv[count:end, position] = _floats(batch.column(found[role]))[rows]
+            mapped.release(times[count:end], ohlcv[count:end])
             count = end
         return count, first
 

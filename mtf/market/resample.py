@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 
 from mtf.errors import DataError
+from mtf.market import mapped
 from mtf.market.candles import CLOSE, HIGH, LOW, OPEN, VOLUME, Candles
 from mtf.market.timeframe import Timeframe
 
@@ -27,13 +28,20 @@ def resample(candles: Candles, timeframe: Timeframe) -> Candles:
     if end <= first:
         return Candles.empty(candles.symbol, timeframe, first)
     start = int(candles.timeframe.slot(int(timeframe.open_time(first)))) - candles.first_slot
-    rows = slice(start, start + (end - first) * count)
-    valid: np.ndarray = np.all(candles.valid[rows].reshape(-1, count), axis=1)
-    ohlcv = _aggregate(candles.ohlcv[rows].reshape(-1, count, 5), valid)
-    late = None
-    if candles.available_at is not None:
-        closes = timeframe.close_time(np.arange(first, end, dtype=np.int64))
-        late = np.where(valid, candles.available_at[rows].reshape(-1, count).max(axis=1), closes)
+    size = end - first
+    ohlcv, valid = mapped.empty((size, 5)), mapped.empty(size, np.bool_)
+    arrives = candles.available_at
+    late = None if arrives is None else mapped.empty(size, np.int64)
+    for cut in mapped.pieces(size, max(mapped.PIECE // count, 1)):
+        rows = slice(start + cut.start * count, start + cut.stop * count)
+        valid[cut] = np.all(candles.valid[rows].reshape(-1, count), axis=1)
+        ohlcv[cut] = _aggregate(candles.ohlcv[rows].reshape(-1, count, 5), valid[cut])
+        mapped.release(candles.ohlcv[rows], candles.valid[rows], ohlcv[cut])
+        if late is not None and arrives is not None:
+            closes = timeframe.close_time(first + np.arange(cut.start, cut.stop))
+            latest = arrives[rows].reshape(-1, count).max(axis=1)
+            late[cut] = np.where(valid[cut], latest, closes)
+            mapped.release(arrives[rows], late[cut])
     return Candles(candles.symbol, timeframe, first, ohlcv, valid, late).trim()
 
 

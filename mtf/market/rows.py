@@ -5,12 +5,14 @@ Finite comes first: NaN passes every comparison. Nothing is mended here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from mtf.errors import DataError
+from mtf.market import mapped
 from mtf.market.timeframe import Timeframe
 from mtf.market.times import UNIT_WORDS, Locate, duration_name, guess_unit, iso, spacing
 
@@ -49,6 +51,25 @@ def find_faults(
     available_at: Int64[np.ndarray, " row"] | None = None,
 ) -> dict[str, Bool[np.ndarray, " row"]]:
     """Which rows have which fault; faults that no row has are left out."""
+    found: dict[str, np.ndarray] = {}
+    for rows in mapped.pieces(len(open_time)):
+        late = None if available_at is None else available_at[rows]
+        for name, mask in _faults(open_time[rows], ohlcv[rows], timeframe, late).items():
+            if mask.any():
+                if name not in found:
+                    found[name] = np.zeros(len(open_time), np.bool_)
+                found[name][rows] = mask
+        mapped.release(open_time[rows], ohlcv[rows], late)
+    return {name: found[name] for name in FAULTS if name in found}
+
+
+def _faults(
+    open_time: Int64[np.ndarray, " row"],
+    ohlcv: Float64[np.ndarray, "row 5"],
+    timeframe: Timeframe,
+    available_at: Int64[np.ndarray, " row"] | None,
+) -> dict[str, Bool[np.ndarray, " row"]]:
+    """Which of a few rows have which fault."""
     open_, high, low, close, volume = ohlcv.T
     finite = np.isfinite(ohlcv).all(axis=1)
     ordered = (low <= open_) & (low <= close) & (open_ <= high) & (close <= high)
@@ -61,7 +82,15 @@ def find_faults(
     }
     if available_at is not None:
         found["too_early"] = available_at < open_time + timeframe.duration_ms
-    return {name: rows for name, rows in found.items() if rows.any()}
+    return found
+
+
+def any_of(masks: Iterable[Bool[np.ndarray, " row"]]) -> Bool[np.ndarray, " row"] | None:
+    """Rows of which any mask is True; None = there is no mask."""
+    both: np.ndarray | None = None
+    for mask in masks:
+        both = mask.copy() if both is None else np.logical_or(both, mask, out=both)
+    return both
 
 
 def check_times(open_time: Int64[np.ndarray, " row"], timeframe: Timeframe, origin: str) -> None:
@@ -71,7 +100,10 @@ def check_times(open_time: Int64[np.ndarray, " row"], timeframe: Timeframe, orig
         DataError: seconds, micro- or nanoseconds taken for milliseconds; candles of another
             timeframe; times that are all shifted against the grid.
     """
-    off_grid = int(np.count_nonzero(~np.asarray(timeframe.is_on_grid(open_time))))
+    off_grid = 0
+    for rows in mapped.pieces(len(open_time)):
+        off_grid += int(np.count_nonzero(~np.asarray(timeframe.is_on_grid(open_time[rows]))))
+        mapped.release(open_time[rows])
     _check_unit(open_time, off_grid, origin)
     step = spacing(open_time)
     if off_grid == 0:
@@ -109,8 +141,11 @@ def _check_coarser(
     """Rows on the grid that never stand side by side are candles of a longer timeframe."""
     if len(open_time) < 10 or step <= timeframe.duration_ms:
         return
-    steps = np.abs(np.diff(open_time))
-    if int(np.gcd.reduce(steps)) == step:
+    common = 0
+    for rows in mapped.pieces(len(open_time) - 1):
+        steps = np.abs(np.diff(open_time[rows.start : rows.stop + 1]))
+        common = int(np.gcd(common, np.gcd.reduce(steps)))
+    if common == step:
         raise _wrong_timeframe(step, timeframe, origin)
 
 
@@ -157,7 +192,8 @@ def refuse(
         parts.append(
             f"{count} {FAULTS[name]} (first: {locate(first)}, {iso(int(open_time[first]))})"
         )
-    total = int(np.count_nonzero(np.logical_or.reduce(list(faults.values()))))
+    bad = any_of(faults.values())
+    total = 0 if bad is None else int(np.count_nonzero(bad))
     return DataError(
         f"{origin}: {total} of {len(open_time)} rows are no candles: {'; '.join(parts)}",
         "finite prices above 0 with low <= open, close <= high, volume >= 0, one row a slot",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float64, Int32
 
-from mtf.market import kernels
+from mtf.market import kernels, mapped
 from mtf.market.candles import Candles
 
 SAVE_EVERY = 1024
@@ -73,16 +73,16 @@ def scan_scale(
 ) -> Scale:
     """The scale after each of some consecutive slots; carries ``state`` on in place."""
     rows = len(valid)
-    scale = Scale(
-        np.empty(rows),
-        np.empty(rows),
-        np.empty(rows, np.int32),
-        half_life,
-        volume_half_life,
-        np.empty((-(-rows // SAVE_EVERY), len(state))),
-    )
-    kernels.scan_scale(
-        ohlcv, valid, state, first_row, half_life, decay_of(half_life), decay_of(volume_half_life),
-        SAVE_EVERY, scale.states, (scale.sigma, scale.volume_mean, scale.last_valid),
-    )  # fmt: skip
-    return scale
+    decays = decay_of(half_life), decay_of(volume_half_life)
+    sigma, volume_mean = mapped.empty(rows), mapped.empty(rows)
+    last_valid = mapped.empty(rows, np.int32)
+    states = mapped.empty((-(-rows // SAVE_EVERY), len(state)))
+    for cut in mapped.pieces(rows):
+        out = sigma[cut], volume_mean[cut], last_valid[cut]
+        kernels.scan_scale(
+            ohlcv[cut], valid[cut], state, first_row + cut.start, half_life, *decays,
+            SAVE_EVERY, states[cut.start // SAVE_EVERY :], out,
+        )  # fmt: skip
+        mapped.release(*out, ohlcv[cut], valid[cut])
+    mapped.release(states)
+    return Scale(sigma, volume_mean, last_valid, half_life, volume_half_life, states)

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from mtf.market import mapped
 from mtf.market.candles import Candles
 from mtf.market.feature_set import FeatureSet
 from mtf.market.scale import SAVE_EVERY, Scale, compute_scale
@@ -72,9 +73,22 @@ class Stream:
         """
         if self.candles.available_at is None:
             return None
-        never_waited_for = np.iinfo(np.int64).min
-        arrival = np.where(self.candles.valid, self.candles.available_at, never_waited_for)
-        return np.maximum.accumulate(arrival, out=arrival)
+        return arrival_of(self.candles.valid, self.candles.available_at)
+
+
+def arrival_of(
+    valid: Bool[np.ndarray, " slot"], available_at: Int64[np.ndarray, " slot"]
+) -> Int64[np.ndarray, " slot"]:
+    """When all candles up to each slot have arrived (ms); a slot without one is not waited for."""
+    arrival = mapped.empty(len(valid), np.int64)
+    latest = np.iinfo(np.int64).min
+    for rows in mapped.pieces(len(valid)):
+        some = np.where(valid[rows], available_at[rows], latest)
+        some[:1] = np.maximum(some[:1], latest)
+        np.maximum.accumulate(some, out=arrival[rows])
+        latest = arrival[rows.stop - 1]
+        mapped.release(arrival[rows], valid[rows], available_at[rows])
+    return arrival
 
 
 def compute_stream(spec: StreamSpec, candles: Candles, feature_set: FeatureSet) -> Stream:
@@ -86,16 +100,18 @@ def compute_stream(spec: StreamSpec, candles: Candles, feature_set: FeatureSet) 
     if spec.timeframe != candles.timeframe:
         raise ValueError(f"stream {spec.name} is {spec.timeframe}, its candles {candles.timeframe}")
     state = np.array(feature_set.initial_state(), np.float64)
-    rows, starts = len(candles), range(0, len(candles), SAVE_EVERY)
-    features = np.zeros((rows, len(feature_set.channels)), np.float32)
-    feature_valid = np.zeros(rows, np.bool_)
-    states = np.empty((len(starts), len(state)))
-    for piece, start in enumerate(starts):  # in pieces: no second copy of the whole in memory
-        states[piece] = state
-        cut = slice(start, start + SAVE_EVERY)
-        features[cut], feature_valid[cut] = feature_set.scan(
-            candles.ohlcv[cut], candles.valid[cut], state
-        )
+    features = mapped.empty((len(candles), len(feature_set.channels)), np.float32)
+    feature_valid = mapped.empty(len(candles), np.bool_)
+    states = mapped.empty((-(-len(candles) // SAVE_EVERY), len(state)))
+    for rows in mapped.pieces(len(candles)):
+        for start in range(rows.start, rows.stop, SAVE_EVERY):
+            states[start // SAVE_EVERY] = state
+            cut = slice(start, min(start + SAVE_EVERY, rows.stop))
+            features[cut], feature_valid[cut] = feature_set.scan(
+                candles.ohlcv[cut], candles.valid[cut], state
+            )
+        mapped.release(features[rows], feature_valid[rows], candles.ohlcv[rows])
+    mapped.release(candles.valid, states)
     volume_half_life = getattr(feature_set, "volume_half_life", 60)
     scale = compute_scale(candles, feature_set.volatility_half_life, volume_half_life)
     return Stream(spec, candles, features, feature_valid, scale, feature_set, states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from mtf.errors import DataError
+from mtf.market import mapped
 from mtf.market.timeframe import UNIT_MS
 
 TimeUnit = Literal["auto", "s", "ms", "us", "ns", "iso"]
@@ -92,11 +94,21 @@ def _scale(values: np.ndarray, per_second: int) -> Int64[np.ndarray, " row"]:
 
 def spacing(open_time: Int64[np.ndarray, " row"]) -> int:
     """The median distance of neighbouring times in ms, repeated times aside; 0 = only one time."""
-    steps = np.diff(open_time)
-    if len(steps) and steps.min() < 0:
-        steps = np.diff(np.sort(open_time))
-    steps = steps[steps > 0]
-    if len(steps) == 0:
+    steps = _steps(open_time)
+    if steps and min(steps) < 0:
+        steps = _steps(np.sort(open_time))
+    distances = sorted(step for step in steps if step > 0)
+    if not distances:
         return 0
-    middle = (len(steps) - 1) // 2
-    return int(np.partition(steps, middle)[middle])
+    seen = np.cumsum([steps[distance] for distance in distances])
+    return distances[int(np.searchsorted(seen, (seen[-1] + 1) // 2))]
+
+
+def _steps(open_time: Int64[np.ndarray, " row"]) -> Counter[int]:
+    """How often each distance of neighbouring times is there: a few numbers for a long history."""
+    found: Counter[int] = Counter()
+    for rows in mapped.pieces(len(open_time) - 1):
+        steps, times = np.unique(np.diff(open_time[rows.start : rows.stop + 1]), return_counts=True)
+        found.update(dict(zip(steps.tolist(), times.tolist(), strict=True)))
+        mapped.release(open_time[rows])
+    return found

@@ -14,11 +14,12 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
+from mtf.market import mapped
 from mtf.market.asof import Known, as_of
 from mtf.market.candles import CLOSE, Candles
-from mtf.market.label_kernels import ew_std
+from mtf.market.label_kernels import ew_std, ew_std_state
 from mtf.market.pivots import Pivots
-from mtf.market.stream import Stream
+from mtf.market.stream import Stream, arrival_of
 from mtf.market.timeframe import Timeframe
 
 LABEL_HALF_LIFE = 240
@@ -51,8 +52,10 @@ class World:
     def known(self, times: Int64[np.ndarray, " decision"]) -> dict[str, Known]:
         """What is known of every stream at each of ``times`` (ms).
 
-        A stream derived from another is absent when that one is.
+        A stream derived from another is absent when that one is. What was read of a long history
+        for other decisions is given back first (``release``).
         """
+        self.release()
         known = {name: as_of(stream, times) for name, stream in self.streams.items()}
         for name, stream in self.streams.items():
             source = stream.spec.derived_from
@@ -95,7 +98,7 @@ class World:
         there = self._there
         if not len(there):
             return np.full(len(row), -1)
-        at = np.searchsorted(there, row)
+        at = np.searchsorted(there, _as_rows(row))
         return np.where(at < len(there), there[np.minimum(at, len(there) - 1)], -1).astype(np.int64)
 
     def row_at_or_before(
@@ -105,7 +108,7 @@ class World:
         there = self._there
         if not len(there):
             return np.full(len(row), -1)
-        at = np.searchsorted(there, row, side="right") - 1
+        at = np.searchsorted(there, _as_rows(row), side="right") - 1
         return np.where(at >= 0, there[np.maximum(at, 0)], -1).astype(np.int64)
 
     def candles_between(
@@ -113,7 +116,27 @@ class World:
     ) -> Int64[np.ndarray, " decision"]:
         """How many clock rows from ``first`` up to but not including ``end`` hold a candle."""
         there = self._there
-        return np.searchsorted(there, end) - np.searchsorted(there, first)
+        return np.searchsorted(there, _as_rows(end)) - np.searchsorted(there, _as_rows(first))
+
+    def release(self) -> None:
+        """Give back the memory of what was read so far of arrays that lie in files.
+
+        It comes back when it is read again. Without this the whole history would be resident once
+        training has seen it.
+        """
+        mapped.release(*self._in_files, vars(self).get("_there"))
+
+    @cached_property
+    def _in_files(self) -> tuple[np.ndarray, ...]:
+        """The arrays that lie in files; none of a short history."""
+        found: list[np.ndarray | None] = [self.label_sigma]
+        for candles in (self.clock_candles, *(one.candles for one in self.streams.values())):
+            found += [candles.ohlcv, candles.valid, candles.available_at]
+        for stream in self.streams.values():
+            scale = stream.scale
+            found += [stream.features, stream.feature_valid, stream.feature_states]
+            found += [scale.sigma, scale.volume_mean, scale.last_valid, scale.states]
+        return tuple(one for one in found if one is not None and mapped.is_mapped(one))
 
     @cached_property
     def pivots(self) -> Pivots:
@@ -125,19 +148,38 @@ class World:
         """When each clock candle is known, never before its close plus the latency."""
         candles = self.clock_candles
         assert candles.available_at is not None
-        on_time = candles.open_time() + self.clock.duration_ms + self.clock_latency_ms
-        known: np.ndarray = np.maximum(candles.available_at, on_time)
+        known = mapped.empty(len(candles), np.int64)
+        for rows in mapped.pieces(len(candles)):
+            slots = candles.first_slot + np.arange(rows.start, rows.stop)
+            on_time = self.clock.close_time(slots) + self.clock_latency_ms
+            known[rows] = np.maximum(candles.available_at[rows], on_time)
+            mapped.release(known[rows], candles.available_at[rows])
         return known
 
     @cached_property
     def _arrival(self) -> Int64[np.ndarray, " slot"]:
         """When all clock candles up to each slot are known."""
-        return np.maximum.accumulate(np.where(self.clock_candles.valid, self._available_at, 0))
+        return arrival_of(self.clock_candles.valid, self._available_at)
 
     @cached_property
     def _there(self) -> Int32[np.ndarray, " candle"]:
         """Rows of ``clock_candles`` that hold a candle."""
-        return np.flatnonzero(self.clock_candles.valid).astype(np.int32)
+        valid = self.clock_candles.valid
+        there = mapped.empty(mapped.count(valid), np.int32)
+        end = 0
+        for rows in mapped.pieces(len(valid)):
+            some = np.flatnonzero(valid[rows]) + rows.start
+            start, end = end, end + len(some)
+            there[start:end] = some
+            mapped.release(there[start:end], valid[rows])
+        return there
+
+
+def _as_rows(row: Int64[np.ndarray, " decision"]) -> Int32[np.ndarray, " decision"]:
+    """Rows of the type of ``World._there``: a search for others would first copy all of it."""
+    limits = np.iinfo(np.int32)
+    rows: np.ndarray = np.clip(row, limits.min, limits.max).astype(np.int32)
+    return rows
 
 
 def label_sigma(candles: Candles) -> Float64[np.ndarray, " slot"]:
@@ -149,5 +191,9 @@ def _ew_std(
     close: Float64[np.ndarray, " slot"], valid: Bool[np.ndarray, " slot"]
 ) -> Float64[np.ndarray, " slot"]:
     """The scan with the settings of labels."""
-    sigma: np.ndarray = ew_std(close, valid, LABEL_HALF_LIFE, LABEL_MIN_RETURNS, VOLATILITY_FLOOR)
+    sigma, state = mapped.empty(len(close)), ew_std_state()
+    settings = LABEL_HALF_LIFE, LABEL_MIN_RETURNS, VOLATILITY_FLOOR
+    for rows in mapped.pieces(len(close)):
+        ew_std(close[rows], valid[rows], state, *settings, sigma[rows])
+        mapped.release(close[rows], valid[rows], sigma[rows])
     return sigma

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from mtf.errors import CheckpointError
-from mtf.learning.optimise import WeightAverage, named_tensors, set_tensors
+from mtf.learning.optimise import (
+    WeightAverage,
+    named_tensors,
+    set_tensors,
+    sum_gradients,
+)
 
 
 class Tied(nn.Module):
@@ -43,3 +48,20 @@ def test_weights_of_another_model_are_refused(values: dict[str, torch.Tensor]) -
     assert torch.equal(model.first.weight, before)
     with pytest.raises(CheckpointError):
         WeightAverage(model, 0.5).set(values)
+
+
+def test_gradients_are_summed_over_processes_and_where_there_are_none_none_is_made() -> None:
+    """Another process has 1 everywhere but for the last parameter, which none of them uses."""
+    model = nn.ParameterList([nn.Parameter(torch.zeros(2)) for _ in range(3)])
+    model.append(nn.Parameter(torch.zeros(2), requires_grad=False))
+    model[0].grad = torch.tensor([2.0, 3.0])
+    sent: list[list[float]] = []
+
+    def all_reduce(flat: torch.Tensor) -> torch.Tensor:
+        sent.append(flat.tolist())
+        return flat + torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0])
+
+    sum_gradients(model, all_reduce)
+    assert sent == [[2.0, 3.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]]  # in one piece
+    found = [None if one.grad is None else one.grad.tolist() for one in model]
+    assert found == [[3.0, 4.0], [1.0, 1.0], None, None]

@@ -103,3 +103,17 @@ def test_a_part_shorter_than_a_group_says_what_it_needs_and_has() -> None:
         group_starts(world, Part("train", 0, 10 * MINUTE), decisions=6, stride=3)
     with pytest.raises(DataError, match="no 1m candle of ETHUSDT in the train part"):
         group_starts(world, Part("train", 500 * MINUTE, 600 * MINUTE), decisions=6, stride=3)
+
+
+def test_groups_are_cut_among_processes_and_stay_whole() -> None:
+    assert sampler(groups=5).edges(2) == [0, 9, 15]  # three groups of three, and two
+    assert sampler(groups=4).edges(4) == [0, 3, 6, 9, 12]
+    assert sampler(groups=4).edges(1) == [0, 12]
+
+
+def test_processes_draw_their_own_random_numbers_in_every_step() -> None:
+    drawn = {sampler().noise(epoch, step, rank) for epoch, step, rank in np.ndindex(2, 3, 4)}
+    assert len(drawn) == 24
+    assert sampler().noise(1, 2, 3) == sampler().noise(1, 2, 3)
+    assert sampler().noise(0, 0, 0) != sampler(seed=2).noise(0, 0, 0)
+    assert all(0 <= one < 2**64 for one in drawn)
