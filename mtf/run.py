@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mtf.evaluation.traded import Traded
     from mtf.learning.checkpoint import Checkpoint
     from mtf.learning.task import Task
+    from mtf.model.streaming import Streaming
     from mtf.predictions import Predictions
 
 RUNS = Path("runs")
@@ -120,6 +121,23 @@ class Run:
         model = KeywordModel.of(self.config)
         set_tensors(model.hybrid, best.tensors["weights"])
         return model
+
+    def stream(self, symbol: str | None = None, *, reach: int = 1024) -> Streaming:
+        """The model with its best weights, to be fed candle by candle; reads no data.
+
+        Args:
+            symbol: of a panel; None, or one that was not learned, is told as such.
+            reach: slots before a stream's newest one within which a late candle is still taken.
+
+        Raises:
+            MtfError: checkpoints that can't be used.
+        """
+        from mtf.learning.load import feature_sets
+        from mtf.model.streaming import Streaming
+
+        told = self.config.panel.index(symbol) if symbol in self.config.panel else None
+        clock, sets = self.config.decisions.clock, feature_sets(self.config)
+        return Streaming(self.model().hybrid, sets, clock, symbol=told, reach=reach)
 
     def predict(self, part: str = "test", symbol: str | None = None) -> Predictions:
         """Ask the model about every decision of a part that has a label.
