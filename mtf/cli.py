@@ -10,13 +10,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from mtf.commands import learn, look
+from mtf.commands import learn, live, look
 from mtf.commands.app import app
 from mtf.errors import MtfError
 from mtf.plugins.blame import blame
 
-COMMANDS = learn, look
+COMMANDS = learn, live, look
 """Importing them gives the app its commands."""
+
+__all__ = ["app", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

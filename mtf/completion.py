@@ -25,8 +25,17 @@ def configs(incomplete: str) -> list[str]:
     spec = util.find_spec("mtf.configs")
     folders = (spec.submodule_search_locations if spec else None) or []
     shipped = [file.stem for folder in folders for file in Path(folder).glob("*.yaml")]
-    files = [str(file) for folder in (".", "configs") for file in Path(folder).glob("*.yaml")]
-    return sorted(word for word in {*shipped, *files} if word.startswith(incomplete))
+    words = {*shipped, *_yaml_files()} - {"sweep"}
+    return sorted(word for word in words if word.startswith(incomplete))
+
+
+def sweeps(incomplete: str) -> list[str]:
+    """YAML files here and in configs/, and the sweep file that comes with mtf by name."""
+    return sorted(word for word in {"sweep", *_yaml_files()} if word.startswith(incomplete))
+
+
+def _yaml_files() -> list[str]:
+    return [str(file) for folder in (".", "configs") for file in Path(folder).glob("*.yaml")]
 
 
 def kinds(incomplete: str) -> list[str]:

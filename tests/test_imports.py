@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From bottom to top; names in one row may not import each other.
 LAYERS = (
-    ("mtf.errors",),
+    ("mtf.errors", "mtf.edge"),
     ("mtf.market",),
     ("mtf.trading",),
     ("mtf.plugins",),
@@ -20,7 +20,7 @@ LAYERS = (
     ("mtf.model",),
     ("mtf.learning",),
     ("mtf.evaluation",),
-    ("mtf.report",),
+    ("mtf.report", "mtf.realtime"),
     ("verbs", "mtf.testing"),
 )
 FOLDERS = {

@@ -181,3 +181,46 @@ def compare(
     from mtf import compare as verb
 
     verb.main(runs, html=html, trust=trust)
+
+
+@app.command()
+def sweep(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A sweep file, such as configs/sweep.yaml; sweep is the one that comes with mtf.",
+            autocompletion=completion.sweeps,
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="Keys of the sweep file, such as trials=50, or of the config that it varies.",
+        ),
+    ] = None,
+) -> None:
+    """Search values of any keys of a config by its validation part; repeated, it goes on."""
+    print(f"mtf sweep {file}", flush=True)  # torch takes seconds
+    from mtf.config.sweep_file import load_sweep
+
+    load_sweep(file, overrides or [])  # so that its mistakes show before torch is loaded
+    from mtf import sweep as verb
+
+    verb.main(file, overrides or [])
+
+
+@app.command()
+def export(
+    run: Run,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where to; by default RUN/export.")
+    ] = None,
+    trust: Trust = False,
+) -> None:
+    """Write a run as ONNX, with a runner that needs neither torch nor mtf."""
+    print(f"mtf export {run}", flush=True)  # torch takes seconds
+    from mtf import export as verb
+
+    verb.main(run, out, trust=trust)

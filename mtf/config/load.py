@@ -22,6 +22,9 @@ from mtf.errors import ConfigError
 from mtf.plugins.files import load_files
 from mtf.plugins.registry import did_you_mean
 
+NO_CONFIGS = ("sweep",)
+"""Files beside the shipped configs that are none."""
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a config file.
@@ -90,7 +93,7 @@ def shipped_configs() -> dict[str, Path]:
     spec = util.find_spec("mtf.configs")
     folders = (spec.submodule_search_locations if spec else None) or []
     files = [file for folder in folders for file in sorted(Path(folder).glob("*.yaml"))]
-    return {file.stem: file for file in files}
+    return {file.stem: file for file in files if file.stem not in NO_CONFIGS}
 
 
 def _with_base(file: Path, above: tuple[Path, ...]) -> Document:

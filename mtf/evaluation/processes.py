@@ -46,7 +46,7 @@ def each_done(
         work = make()
         yield from ((job, work(job)) for job in jobs)
         return
-    with _one_thread_each(), _pool(make, min(processes, max(len(jobs), 1))) as pool:
+    with one_thread_each(), _pool(make, min(processes, max(len(jobs), 1))) as pool:
         waiting = {pool.submit(_do, job): job for job in jobs}
         for future in as_completed(waiting):
             try:
@@ -73,7 +73,7 @@ def _pool(make: Callable[[], Any], processes: int) -> Iterator[ProcessPoolExecut
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """Processes that start within the block take one thread for their arithmetic."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
@@ -107,4 +107,4 @@ def _do(job: Any) -> Any:
     return _work(job)
 
 
-__all__ = ["each_done"]
+__all__ = ["each_done", "one_thread_each"]

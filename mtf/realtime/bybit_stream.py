@@ -1,0 +1,219 @@
+"""pybit's websocket client, made to be supervised: it connects once and says when it is dead.
+
+pybit's own way to reconnect either gives up within 0.2 s or knocks ninety times a second, and a
+failure in its thread reaches nobody. Here one object is one connection: ``ended`` is set when it is
+over, ``failure`` says why, and whoever supervises makes the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import websocket
+from pybit.unified_trading import WebSocket
+
+from mtf.errors import MtfError
+from mtf.realtime.hosts import check_url
+
+MAINNET = "wss://stream.bybit.com"
+
+
+class StreamError(MtfError):
+    """A stream that could not be opened, or is over."""
+
+
+class Socket:
+    """One websocket, read until it ends, as pybit expects to find it.
+
+    websocket-client's own application object follows redirects and swallows what goes wrong in a
+    callback; this one does neither.
+
+    Attributes:
+        sock: the connection; None = closed.
+    """
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """Connect, once.
+
+        Raises:
+            websocket.WebSocketException: refused, redirected, or not in time.
+            OSError: nobody listens.
+        """
+        self.sock: websocket.WebSocket | None = websocket.create_connection(
+            url, timeout=timeout_s, redirect_limit=0, enable_multithread=True
+        )
+
+    def send(self, text: str) -> None:
+        """Send a text.
+
+        Raises:
+            websocket.WebSocketConnectionClosedException: it is closed.
+        """
+        sock = self.sock
+        if sock is None:
+            raise websocket.WebSocketConnectionClosedException("closed")
+        sock.send(text)
+
+    def close(self) -> None:
+        """Close it; whoever reads it finds its end."""
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            with suppress(OSError, websocket.WebSocketException):
+                sock.close(timeout=0)
+            sock.shutdown()  # type: ignore[no-untyped-call]
+
+    def read(
+        self,
+        on_text: Callable[[str], None],
+        ping: Callable[[], None],
+        every_s: float,
+        wait_s: float,
+    ) -> str:
+        """Hand on every text until the end, and return why it ended.
+
+        Args:
+            on_text: gets each text; what it raises ends the connection.
+            ping: sends a ping, each ``every_s``.
+            every_s: between two pings.
+            wait_s: without any frame for so long after a ping, the connection is dead.
+        """
+        heard = asked = time.monotonic()
+        while (sock := self.sock) is not None:
+            now = time.monotonic()
+            if now - asked >= every_s:
+                ping()
+                asked = now
+            if asked > heard and now - heard >= every_s + wait_s:
+                return "no answer to a ping"
+            sock.settimeout(max(min(asked + every_s - now, wait_s), 0.01))
+            try:
+                code, frame = sock.recv_data_frame(control_frame=True)
+            except websocket.WebSocketTimeoutException:
+                continue
+            if code == websocket.ABNF.OPCODE_CLOSE:
+                status = int.from_bytes(frame.data[:2], "big") if frame.data else 1005
+                return f"closed by the server with code {status}"
+            if code == websocket.ABNF.OPCODE_TEXT:
+                on_text(frame.data.decode())
+            heard = time.monotonic()  # after the callback, whose slowness is not the server's
+        return "closed by us"
+
+
+class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
+    """pybit's public WebSocket as one connection.
+
+    Args:
+        url: scheme and host, such as ``wss://stream.bybit.com``.
+        channel_type: ``linear``, ``spot``, ``inverse``.
+        ping_interval_s: between two pings.
+        ping_timeout_s: how long an answer may take.
+        connect_timeout_s: how long opening may take.
+
+    Attributes:
+        ended: set when the connection is over, for whatever reason.
+        failure: why; empty while it lives.
+
+    Raises:
+        HostError: an address that is not allowed.
+        StreamError: it could not be opened.
+    """
+
+    def __init__(
+        self,
+        url: str = MAINNET,
+        channel_type: str = "linear",
+        *,
+        ping_interval_s: float = 20.0,
+        ping_timeout_s: float = 10.0,
+        connect_timeout_s: float = 10.0,
+    ) -> None:
+        """Connect."""
+        self.base = check_url(url, "stream").rstrip("/")
+        self.connect_timeout_s = connect_timeout_s
+        self.ended = threading.Event()
+        self._asking = threading.RLock()
+        self.failure = ""
+        super().__init__(
+            channel_type,
+            testnet=False,
+            ping_interval=ping_interval_s,
+            ping_timeout=ping_timeout_s,
+            restart_on_error=False,
+        )
+
+    def __repr__(self) -> str:
+        """The address, and whether it lives."""
+        return f"BybitStream({self.base!r}, {self.failure or 'open'})"
+
+    def subscribe(self, topic: str, callback: Any, symbol: str | list[str] | bool = False) -> None:
+        """Ask for a topic.
+
+        Raises:
+            StreamError: the stream is over, where pybit would wait for ever.
+        """
+        if self.ended.is_set():
+            raise StreamError(f"this stream is over: {self.failure}", "one that is open")
+        with self._asking:
+            super().subscribe(topic, callback, symbol)
+
+    def _on_message(self, message: str) -> None:
+        """Hand a text to pybit, but none while it is asking.
+
+        pybit writes down what it asks for after it has asked: an answer that comes at once would
+        find nothing, and kill the stream.
+        """
+        with self._asking:
+            super()._on_message(message)
+
+    def _connect(self, url: str) -> None:
+        """Open the one connection, and read it in a thread."""
+        self.endpoint = self.base + urlsplit(url).path
+        try:
+            self.ws = Socket(self.endpoint, self.connect_timeout_s)
+        except (OSError, websocket.WebSocketException) as error:
+            self._over(f"{type(error).__name__}: {str(error)[:160]}")
+            raise StreamError(
+                f"can't open {self.endpoint}: {self.failure}",
+                "a websocket",
+                "try again later",
+            ) from None
+        self.wst = threading.Thread(target=self._read, name="bybit stream", daemon=True)
+        self.wst.start()
+
+    def _read(self) -> None:
+        """The reading thread: whatever ends it is told."""
+        why = "unknown"
+        try:
+            why = self.ws.read(self._on_message, self._ping, self.ping_interval, self.ping_timeout)
+        except Exception as error:  # of the connection, of a frame, or of a callback: all the same
+            why = f"{type(error).__name__}: {str(error)[:160]}"
+        finally:
+            self.ws.close()
+            self._over("closed by us" if self.exited else why)
+
+    def _ping(self) -> None:
+        """Both pings: the frame, and the exchange's own."""
+        sock = self.ws.sock
+        if sock is not None:
+            sock.ping()
+            self.ws.send(json.dumps({"op": "ping"}))
+
+    def _over(self, why: str) -> None:
+        """Say that it is over, and why."""
+        self.failure = why
+        self.ended.set()
+
+    def exit(self) -> None:
+        """Close the connection and wait for its thread."""
+        self.exited = True
+        if hasattr(self, "ws"):
+            self.ws.close()
+        thread = getattr(self, "wst", None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(self.connect_timeout_s)

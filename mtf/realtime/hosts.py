@@ -1,0 +1,72 @@
+"""Whom we speak to: the exchange's own hosts over TLS, and this machine. Nobody else."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from mtf.errors import MtfError
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+REST_HOSTS = (
+    "api.bybit.com",
+    "api.bytick.com",
+    "api.bybit.nl",
+    "api.bybit.kz",
+    "api.bybit.eu",
+    "api-testnet.bybit.com",
+    "api-demo.bybit.com",
+)
+STREAM_HOSTS = (
+    "stream.bybit.com",
+    "stream.bytick.com",
+    "stream.bybit.kz",
+    "stream.bybit.eu",
+    "stream-testnet.bybit.com",
+    "stream-demo.bybit.com",
+)
+Use = Literal["rest", "stream"]
+_SCHEMES: dict[Use, tuple[str, str]] = {"rest": ("https", "http"), "stream": ("wss", "ws")}
+_HOSTS: dict[Use, tuple[str, ...]] = {"rest": REST_HOSTS, "stream": STREAM_HOSTS}
+
+
+class HostError(MtfError):
+    """An address that nothing is sent to."""
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    return _split(url)[1] in LOOPBACK
+
+
+def check_url(url: str, use: Use) -> str:
+    """The address, if something may be sent to it.
+
+    Args:
+        url: an absolute address.
+        use: ``rest`` (https) or ``stream`` (wss); plain http and ws are for loopback alone.
+
+    Raises:
+        HostError: another host or port, no TLS, or a name and password in the address.
+    """
+    scheme, host, port, plain_name = _split(url)
+    secure, plain = _SCHEMES[use]
+    official = host in _HOSTS[use] and scheme == secure and port in (None, 443)
+    own = host in LOOPBACK and scheme in (secure, plain)
+    if plain_name and (official or own):
+        return url
+    raise HostError(
+        f"found the address {scheme}://{host or '(no host)'}{'' if port is None else f':{port}'}",
+        f"{secure}:// and one of {', '.join(_HOSTS[use])}; or {plain}:// and 127.0.0.1",
+        "nothing was sent; use one of these addresses",
+    )
+
+
+def _split(url: str) -> tuple[str, str, int | None, bool]:
+    """Scheme, host, port, and whether there is no name or password; all empty where it is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "", "", None, False
+    return parts.scheme, parts.hostname or "", port, "@" not in parts.netloc
