@@ -60,9 +60,9 @@ def test_they_are_listed_with_what_they_say_of_themselves_and_without_torch() ->
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("benchmark")]
-    names = ["backtest", "data", "encoders", "probe", "sweep", "train", "transfer", "weights"]
-    assert [line.split()[1] for line in lines] == names * 2
-    assert "Training samples a second: windows with" in lines[5]
+    names = "backtest data dsc encoders latency probe quick scale sweep train transfer weights"
+    assert [line.split()[1] for line in lines] == names.split() * 2
+    assert "Training samples a second: windows with" in lines[9]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_they_are_listed_with_what_they_say_of_themselves_and_without_torch() ->
             ("trian",),
             (
                 "unknown benchmark 'trian'",
-                "one of backtest, data, encoders, probe, sweep, train",
+                "one of backtest, data, dsc, encoders, latency, probe, quick, scale, sweep, train",
                 "mean train",
             ),
         ),
@@ -143,11 +143,33 @@ def test_what_nn_conv1d_here_can_not_be_is_a_message(small: str, change: str) ->
         train.run(small, [f"model.encoder={{{change}}}"])
 
 
-def test_a_sweep_is_timed_in_three_ways(small: str) -> None:
+def test_a_sweep_is_timed_in_three_ways_beside_its_bound(small: str) -> None:
     task = prepare(load_config(small))
     found = sweep.speeds(task, windows=4, decisions=8, repeats=2)
-    assert list(found) == ["windows, nn.Conv1d", "windows, dsc", "once"]
+    assert list(found) == ["windows, nn.Conv1d", "windows, dsc", "once", "fusion alone"]
     assert all(len(values) == 2 and min(values) > 0 for values in found.values())
+
+
+def test_a_sweep_tells_how_much_of_its_bound_it_reaches() -> None:
+    speeds = {"windows, nn.Conv1d": [1.0, 2.0, 4.0], "once": [60.0, 90.0, 300.0]}
+    rows = sweep.with_bound({**speeds, "fusion alone": [100.0, 100.0, 400.0]})
+    assert [row.ratio for row in rows] == [1.0, 60.0, 100.0]
+    assert [dict(row.more) for row in rows] == [{}, {"of bound": 0.75}, {}]
+
+
+def test_the_bound_is_the_fusion_on_batches_as_a_sweep_takes_them(
+    small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "ONCE_DECISIONS", 8)
+    task = prepare(load_config(small))
+    task.model.train()
+    work, count = sweep.fused(task, 20)
+    sizes: list[int] = []
+    task.model.fusion.register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    work()
+    assert sizes == [8, 8, 4]
+    assert count == 20
+    assert task.model.training
 
 
 def test_windows_are_the_same_in_every_way_and_checked(tmp_path: Path) -> None:
