@@ -29,7 +29,10 @@ def sandbox(
     seed: Annotated[int, typer.Option(min=0, help="Of all that is made up.")] = 0,
 ) -> None:
     """Stand in for the exchange Bybit on this machine, until Ctrl-C."""
-    from mtf import sandbox as verb
+    from mtf.realtime.extra import live_extra
+
+    with live_extra("mtf sandbox"):
+        from mtf import sandbox as verb
 
     verb.main(
         data,
@@ -39,4 +42,51 @@ def sandbox(
         port=port,
         start=start,
         seed=seed,
+    )
+
+
+@app.command()
+def fetch(
+    exchange: Annotated[str, typer.Argument(metavar="EXCHANGE", help="bybit")],
+    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL...", help="Such as ETHUSDT.")],
+    timeframes: Annotated[
+        str, typer.Option(help="Of the candles, with commas between them.")
+    ] = "1m",
+    since: Annotated[str | None, typer.Option(help="From when, in UTC.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to when; now where not said.")] = None,
+    store: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Where to; what is there is not asked for.")
+    ] = "data/bybit",
+    funding: Annotated[bool, typer.Option("--funding", help="Funding rates, too.")] = False,
+    trades: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DATE", help="A day whose trades become 1s candles; may be repeated."),
+    ] = None,
+    category: Annotated[str, typer.Option(help="linear (perpetuals) or spot.")] = "linear",
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Another host, such as that of mtf sandbox.")
+    ] = None,
+    archive: Annotated[
+        str | None, typer.Option(metavar="URL", help="Another archive of trades.")
+    ] = None,
+    per_second: Annotated[
+        float | None, typer.Option(help="Requests; well below the exchange's limit by default.")
+    ] = None,
+) -> None:
+    """Fetch candles, funding rates and trades of an exchange: only what is missing."""
+    from mtf import fetch as verb
+
+    verb.main(
+        exchange,
+        symbols,
+        timeframes=[name.strip() for name in timeframes.split(",")],
+        since=since,
+        until=until,
+        store=store,
+        funding=funding,
+        trades=trades or [],
+        category=category,
+        endpoint=endpoint,
+        archive=archive,
+        per_second=per_second,
     )

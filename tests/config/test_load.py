@@ -230,6 +230,7 @@ def test_shipped_configs_introduce_themselves() -> None:
         "eth_sol_panel",
         "hybrid_full",
         "momentum_trader",
+        "bybit_eth_btc",
         "dsc_eth_btc",
         "real_eth_btc",
         "shared_pattern_mtf",

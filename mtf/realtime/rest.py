@@ -1,0 +1,266 @@
+"""Questions to the exchange that are asked again until there is an answer, or no hope of one.
+
+pybit asks once and knows few of its own failures (see ``bybit_client``). Here every failure has a
+class: what passes by itself is asked again after a while, a ban stops everything at once, and any
+other refusal is told as it is. Only for what may be asked twice: never for orders.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import requests
+from pybit.exceptions import FailedRequestError, InvalidRequestError
+
+from mtf.errors import MtfError
+from mtf.realtime.pace import PER_SECOND, Pace, RealTime, Time
+
+T = TypeVar("T")
+
+ATTEMPTS = 8
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+PASSING_CODES = (10000, 10002, 10006, 10016)
+"""Server time-out, clock, over the limit, service restarting."""
+CLOCK_CODE = 10002
+RESET_HEADER = "X-Bapi-Limit-Reset-Timestamp"
+MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading an answer raises that is not what was asked for."""
+
+
+class ExchangeError(MtfError):
+    """The exchange did not answer what was asked."""
+
+
+class RefusedError(ExchangeError):
+    """The exchange refuses a question, and would again.
+
+    Attributes:
+        code: the exchange's own, or the HTTP status.
+    """
+
+    def __init__(self, code: int, found: str, expected: str = "", todo: str = "") -> None:
+        """Keep the code."""
+        super().__init__(found, expected, todo)
+        self.code = code
+
+
+class BannedError(ExchangeError):
+    """The exchange takes no questions from this address: stop at once."""
+
+
+class StoppedError(ExchangeError):
+    """Somebody else's failure ended the work; nothing more is asked."""
+
+
+class PassingError(Exception):
+    """A failure that may pass.
+
+    Args:
+        text: what happened.
+        reset_ms: when to come again, where the exchange says so (ms of the wall clock).
+        clock: whether our clock is why.
+    """
+
+    def __init__(self, text: str, reset_ms: int | None = None, *, clock: bool = False) -> None:
+        """Keep all of it."""
+        super().__init__(text)
+        self.reset_ms, self.clock = reset_ms, clock
+
+
+@dataclass
+class Asked:
+    """What the asking came to so far.
+
+    Attributes:
+        requests: sent, failed ones too.
+        failures: of them, those that were asked again, by what happened.
+    """
+
+    requests: int
+    failures: dict[str, int]
+
+
+class Rest:
+    """Asks through a client of pybit; several threads may share it.
+
+    Args:
+        client: a ``BybitClient``, which sends one request a call.
+        per_second: requests a second, of all threads together.
+        attempts: of one question.
+        time: as it passes; tests hand in their own.
+        seed: of the jitter; None = another one every time.
+
+    Attributes:
+        asked: counts.
+        offset_ms: what the server's clock is ahead of ours, as last measured.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        per_second: float = PER_SECOND,
+        attempts: int = ATTEMPTS,
+        time: Time | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Ask nothing yet."""
+        self.client, self.attempts = client, attempts
+        self.asked = Asked(0, {})
+        self.offset_ms = 0
+        self._time: Time = time or RealTime()
+        self._pace = Pace(per_second, self._time)
+        self._jitter = random.Random(seed)
+        self._lock = threading.Lock()
+        self._stopped: ExchangeError | None = None
+
+    def __repr__(self) -> str:
+        """The client, which shows no key."""
+        return f"Rest({self.client!r})"
+
+    def close(self) -> None:
+        """Close the client's connections."""
+        self.client.close()
+
+    def stop(self, why: str = "the work ended") -> None:
+        """Let every further question end in a ``StoppedError``."""
+        with self._lock:
+            self._stopped = self._stopped or StoppedError(why, "", "nothing more was asked")
+        if isinstance(self._time, RealTime):
+            self._time.stop()
+
+    def ask(self, method: str, read: Callable[[Any], T], **parameters: Any) -> T:
+        """What an answer holds.
+
+        Args:
+            method: of the client, such as ``get_kline``.
+            read: takes the answer's ``result`` apart; where it can't, the question is asked again.
+            parameters: of the question.
+
+        Raises:
+            BannedError: status 403; every later question ends in it, too, and is not sent.
+            RefusedError: a refusal that would come again.
+            ExchangeError: no answer in all attempts.
+            StoppedError: ``stop`` was called.
+        """
+        failure = PassingError("nothing")
+        for attempt in range(self.attempts):
+            try:
+                return self._once(method, read, parameters)
+            except PassingError as error:
+                failure = error
+            self._count(failure)
+            if attempt + 1 < self.attempts:
+                self._time.sleep(self._wait_s(failure, attempt))
+                if failure.clock:
+                    self._measure()
+        raise ExchangeError(
+            f"no answer to {method} in {self.attempts} attempts; at last: {failure}",
+            "an answer of the exchange",
+            "check the network and the exchange's status, then run it again: it goes on where "
+            "it stopped",
+        )
+
+    def server_ms(self) -> int:
+        """The exchange's time; the offset of our clock is measured with it.
+
+        Raises:
+            ExchangeError: as ``ask``.
+        """
+        before = self._time.wall_ms()
+        server = self.ask("get_server_time", lambda result: int(result["timeNano"]) // 1_000_000)
+        self.offset_ms = server - (before + self._time.wall_ms()) // 2
+        return server
+
+    def _measure(self) -> None:
+        """Measure the offset anew; where that fails, too, the next question will tell."""
+        before = self._time.wall_ms()
+        try:
+            server = self._once(
+                "get_server_time", lambda result: int(result["timeNano"]) // 1_000_000, {}
+            )
+        except PassingError as failure:
+            self._count(failure)
+        else:
+            self.offset_ms = server - (before + self._time.wall_ms()) // 2
+
+    def _once(self, method: str, read: Callable[[Any], T], parameters: Mapping[str, Any]) -> T:
+        """One request.
+
+        Raises:
+            PassingError: it may be asked again.
+        """
+        self._pace.wait()
+        with self._lock:
+            if self._stopped is not None:
+                raise self._stopped
+            self.asked.requests += 1
+        try:
+            return read(getattr(self.client, method)(**parameters)["result"])
+        except InvalidRequestError as error:
+            raise self._coded(method, error) from None
+        except FailedRequestError as error:
+            raise self._failed(method, error) from None
+        except requests.RequestException as error:
+            raise PassingError(f"no connection ({type(error).__name__})") from None
+        except MALFORMED as error:
+            raise PassingError(f"an answer of another form ({type(error).__name__})") from None
+
+    def _coded(self, method: str, error: InvalidRequestError) -> Exception:
+        """An answer with a code of the exchange."""
+        code, words = int(error.status_code), str(error.message)[:160]
+        if code in PASSING_CODES:
+            reset = (error.resp_headers or {}).get(RESET_HEADER, "") if code == 10006 else ""
+            when = int(reset) if reset.isdecimal() else None
+            return PassingError(f"code {code} ({words})", when, clock=code == CLOCK_CODE)
+        return RefusedError(
+            code,
+            f"the exchange refuses {method} with code {code}: {words}",
+            "a question that it answers",
+            "check symbol, category and times",
+        )
+
+    def _failed(self, method: str, error: FailedRequestError) -> Exception:
+        """A status other than 200, or no JSON, which pybit calls 409."""
+        status = int(error.status_code)
+        if status == 409:
+            return PassingError("an answer that is no JSON")
+        if status == 429 or status >= 500:
+            return PassingError(f"status {status}")
+        if status != 403:
+            return RefusedError(
+                status,
+                f"{method} was answered with status {status}",
+                "200",
+                "check data.endpoint (--endpoint): redirects are not followed",
+            )
+        banned = BannedError(
+            "the exchange takes no requests from this address (status 403)",
+            "at most 600 requests in 5 seconds, from a country that it serves",
+            "wait 10 minutes, ask for fewer a second, and run it again: it goes on where it "
+            "stopped",
+        )
+        with self._lock:
+            self._stopped = self._stopped or banned
+        return banned
+
+    def _wait_s(self, failure: PassingError, attempt: int) -> float:
+        """Twice as long every time, with jitter; until the reset where that is told and later."""
+        longest = min(FIRST_WAIT_S * 2.0**attempt, LONGEST_WAIT_S)
+        with self._lock:
+            wait = longest * self._jitter.uniform(0.5, 1.0)
+        if failure.reset_ms is None:
+            return wait
+        until_reset = (failure.reset_ms - self._time.wall_ms()) / 1_000
+        return max(wait, min(until_reset, LONGEST_WAIT_S))
+
+    def _count(self, failure: PassingError) -> None:
+        """Write a failure down."""
+        with self._lock:
+            words = str(failure)
+            self.asked.failures[words] = self.asked.failures.get(words, 0) + 1

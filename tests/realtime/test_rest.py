@@ -1,0 +1,214 @@
+"""Questions that are asked again: what is, how long the wait is, and what stops it all."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import traceback
+from typing import Any
+
+import pytest
+from fetching import KLINE, QuickTime, asking
+from pybit.unified_trading import HTTP
+
+from mtf.errors import MtfError
+from mtf.realtime.bybit_client import BybitClient
+from mtf.realtime.hosts import HostError
+from mtf.realtime.pace import Pace
+from mtf.realtime.rest import BannedError, ExchangeError, RefusedError, Rest, StoppedError
+from mtf.realtime.sandbox.faults import REPLY_FAULTS, Fault
+from mtf.realtime.sandbox.server import Sandbox
+from mtf.realtime.sandbox.synthetic import SyntheticMarket
+
+WANTED: dict[str, Any] = {"category": "linear", "symbol": "ETHUSDT", "interval": "1", "limit": 7}
+PASSING = (
+    "http_500",
+    "http_502",
+    "http_429",
+    "code_10000",
+    "code_10002",
+    "code_10006",
+    "code_10016",
+    "reset",
+    "cut",
+    "html",
+    "json_list",
+)
+
+
+def rows(result: Any) -> int:
+    return len(result["list"])
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_what_passes_is_asked_again(market: SyntheticMarket, kind: str) -> None:
+    with Sandbox(market) as sandbox, asking(sandbox) as rest:
+        sandbox.inject(Fault(kind, where=KLINE, count=3))
+        assert rest.ask("get_kline", rows, **WANTED) == 7
+        assert sandbox.counts[kind] == sum(rest.asked.failures.values()) == 3
+        clocks = 3 if kind == "code_10002" else 0
+        assert rest.asked.requests == len(sandbox.requests) == 4 + clocks
+
+
+def test_every_failure_of_an_answer_has_a_class() -> None:
+    assert set(PASSING) | {"http_403", "http_302", "slow"} == set(REPLY_FAULTS)
+
+
+def test_waits_double_with_jitter_and_have_an_end(market: SyntheticMarket) -> None:
+    clock = QuickTime()
+    with Sandbox(market) as sandbox, asking(sandbox, clock, attempts=9) as rest:
+        sandbox.inject(Fault("http_500", where=KLINE, count=9))
+        with pytest.raises(ExchangeError, match=r"no answer to get_kline in 9 attempts; .* 500"):
+            rest.ask("get_kline", rows, **WANTED)
+    waits = [seconds for seconds in clock.slept if seconds > 0.02]  # the others are the pace
+    assert len(waits) == 8
+    for wait, longest in zip(waits, (0.5, 1, 2, 4, 8, 16, 30, 30), strict=True):
+        assert longest / 2 <= wait <= longest
+    assert len({wait / longest for wait, longest in zip(waits, (0.5, 1, 2, 4), strict=False)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("reset_ms", "shortest", "longest"), [(4_000, 3.5, 4.0), (-4_000, 0.25, 0.5), (1e9, 30, 30)]
+)
+def test_a_limit_is_waited_for_as_long_as_it_lasts(
+    market: SyntheticMarket, reset_ms: float, shortest: float, longest: float
+) -> None:
+    clock = QuickTime()
+    with Sandbox(market) as sandbox, asking(sandbox, clock) as rest:
+        sandbox.inject(Fault("code_10006", where=KLINE, value=reset_ms))
+        rest.ask("get_kline", rows, **WANTED)
+    assert shortest <= clock.slept[0] <= longest + 0.1
+
+
+def test_a_clock_error_measures_the_clock_again(market: SyntheticMarket) -> None:
+    clock = QuickTime()
+    clock.now = market.start_ms / 1_000
+    with Sandbox(market) as sandbox, asking(sandbox, clock) as rest:
+        sandbox.inject(Fault("clock", value=7_000), Fault("code_10002", where=KLINE))
+        assert rest.offset_ms == 0
+        rest.ask("get_kline", rows, **WANTED)
+        assert 5_000 < rest.offset_ms <= 7_000  # less what we slept and the market did not
+        assert [request.path for request in sandbox.requests] == [KLINE, "/v5/market/time", KLINE]
+
+
+def test_a_ban_stops_everything_at_once(market: SyntheticMarket) -> None:
+    with Sandbox(market) as sandbox, asking(sandbox) as rest:
+        sandbox.inject(Fault("http_403", where=KLINE))
+        for _ in range(3):
+            with pytest.raises(BannedError, match=r"status 403[\s\S]*wait 10 minutes"):
+                rest.ask("get_kline", rows, **WANTED)
+        assert len(sandbox.requests) == 1
+
+
+def test_who_is_stopped_asks_no_more(market: SyntheticMarket) -> None:
+    with Sandbox(market) as sandbox, asking(sandbox) as rest:
+        rest.stop("enough")
+        with pytest.raises(StoppedError, match="enough"):
+            rest.server_ms()
+        assert not sandbox.requests
+
+
+def test_a_refusal_is_told_and_not_repeated(market: SyntheticMarket) -> None:
+    with Sandbox(market) as sandbox, asking(sandbox) as rest:
+        with pytest.raises(RefusedError, match="code 10001: params error: symbol") as caught:
+            rest.ask("get_kline", rows, **{**WANTED, "symbol": "NOPEUSDT"})
+        assert caught.value.code == 10001
+        assert len(sandbox.requests) == 1
+
+
+def test_an_answer_that_can_not_be_taken_apart_is_asked_for_again(market: SyntheticMarket) -> None:
+    def strange(result: Any) -> int:
+        return int(result["list"][0]["price"])
+
+    with Sandbox(market) as sandbox, asking(sandbox, attempts=2) as rest:
+        with pytest.raises(ExchangeError, match="another form"):
+            rest.ask("get_kline", strange, **WANTED)
+        assert len(sandbox.requests) == 2
+
+
+def test_requests_are_spread_evenly_over_all_who_ask() -> None:
+    clock = QuickTime()
+    pace = Pace(10.0, clock)
+    for _ in range(21):
+        pace.wait()
+    assert sum(clock.slept) == pytest.approx(2.0)
+    assert max(clock.slept) == pytest.approx(0.1)
+    clock.now += 50
+    pace.wait()  # time that nobody used is not saved up
+    assert len(clock.slept) == 20
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 101.0, float("nan")])
+def test_a_rate_that_the_exchange_would_not_bear_is_refused(rate: float) -> None:
+    with pytest.raises(MtfError, match="requests a second"):
+        Pace(rate, QuickTime())
+
+
+def test_redirects_are_refused_before_a_byte_is_sent_there(market: SyntheticMarket) -> None:
+    with Sandbox(market) as elsewhere, Sandbox(market) as sandbox, asking(sandbox) as rest:
+        sandbox.inject(Fault("http_302", where=KLINE, value=f"{elsewhere.url}/v5/market/kline"))
+        with pytest.raises(RefusedError, match="status 302"):
+            rest.ask("get_kline", rows, **WANTED)
+        assert len(sandbox.requests) == 1
+        assert not elsewhere.requests
+
+
+@pytest.mark.parametrize("url", ["http://api.bybit.com", "https://example.com", "http://10.0.0.1"])
+def test_other_addresses_and_plain_http_are_refused_before_a_byte_is_sent(url: str) -> None:
+    with pytest.raises(HostError, match="nothing was sent"):
+        BybitClient(url)
+    moved = BybitClient("http://127.0.0.1:9")
+    moved.endpoint = url  # whoever changes it later gets no further
+    rest = Rest(moved, time=QuickTime())
+    with pytest.raises(HostError, match="nothing was sent"):
+        rest.ask("get_kline", rows, **WANTED)
+    rest.close()
+
+
+KEY, SECRET = secrets.token_hex(9), secrets.token_hex(18)
+
+
+@pytest.mark.parametrize("kind", [*PASSING, "http_403", "http_302", "clock", "key", "gone"])
+def test_no_secret_is_told_on_any_failing_path(
+    market: SyntheticMarket, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    signed: list[str] = []
+    with Sandbox(market, keys={} if kind == "key" else {KEY: SECRET}) as sandbox:
+        client = BybitClient(sandbox.url, api_key=KEY, api_secret=SECRET)
+        prepare = client._prepare_headers
+
+        def prepared(*arguments: Any, **named: Any) -> dict[str, str]:
+            headers: dict[str, str] = prepare(*arguments, **named)
+            signed.append(headers["X-BAPI-SIGN"])
+            return headers
+
+        client._prepare_headers = prepared
+        if kind == "clock":
+            sandbox.inject(Fault("clock", value=-60_000))
+        elif kind not in ("key", "gone"):
+            sandbox.inject(Fault(kind, where="/v5/account/*", count=99))
+        if kind == "gone":
+            client.endpoint = "http://127.0.0.1:9"
+        rest = Rest(client, time=QuickTime(), attempts=3)
+        with pytest.raises(ExchangeError) as caught:
+            rest.ask("get_wallet_balance", rows, accountType="UNIFIED")
+        rest.close()
+    told = [
+        repr(caught.value),
+        str(caught.value),
+        "".join(traceback.format_exception(caught.value)),
+        repr(rest),
+        repr(rest.asked),
+        caplog.text,
+    ]
+    assert signed
+    for secret in (KEY, SECRET, *signed):  # pybit writes some words in small letters
+        assert not [text for text in told if secret in text.lower()]
+
+
+def test_the_plain_client_shows_what_this_test_looks_for() -> None:
+    plain = HTTP(api_key=KEY, api_secret=SECRET)
+    assert SECRET in repr(plain)
+    assert SECRET not in repr(BybitClient(api_key=KEY, api_secret=SECRET))
+    plain.client.close()

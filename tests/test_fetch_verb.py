@@ -1,0 +1,173 @@
+"""``mtf fetch``: what it prints, what it refuses, and that a second run has nothing to do."""
+
+from __future__ import annotations
+
+import io
+import ipaddress
+import socket
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from archives import linear_file, path_of, serving
+from fetching import contents, stored
+from rich.console import Console
+
+from mtf import fetch
+from mtf.errors import MtfError
+from mtf.realtime.extra import live_extra
+from mtf.realtime.fetch_progress import FetchProgress
+from mtf.realtime.sandbox.server import Sandbox
+from mtf.realtime.sandbox.synthetic import SyntheticMarket
+
+START = 1_748_736_000_000  # 2025-06-01
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets connect to this machine alone."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        assert self.family == socket.AF_UNIX or ipaddress.ip_address(address[0]).is_loopback
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="module")
+def market() -> SyntheticMarket:
+    return SyntheticMarket(("BTCUSDT", "ETHUSDT"), START, history_days=3)
+
+
+def test_candles_and_funding_of_two_coins(
+    market: SyntheticMarket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options: dict[str, Any] = {
+        "timeframes": ["1h", "1d"],
+        "since": "2025-05-30",
+        "until": "2025-05-31T12:00",
+        "funding": True,
+        "store": str(tmp_path),
+        "per_second": 100,
+    }
+    with Sandbox(market) as sandbox:
+        fetch.main("bybit", ["ETHUSDT", "BTCUSDT"], endpoint=sandbox.url, **options)
+        out = capsys.readouterr().out.splitlines()
+        assert out == [
+            "ETHUSDT 1h: 36 new, 36 candles, 2025-05-30 00:00 – 2025-05-31 12:00",
+            "ETHUSDT 1d: 2 new, 2 candles, 2025-05-30 00:00 – 2025-06-01 00:00",
+            "BTCUSDT 1h: 36 new, 36 candles, 2025-05-30 00:00 – 2025-05-31 12:00",
+            "BTCUSDT 1d: 2 new, 2 candles, 2025-05-30 00:00 – 2025-06-01 00:00",
+            "ETHUSDT funding: 5 new, 5 rates",
+            "BTCUSDT funding: 5 new, 5 rates",
+            f"in {tmp_path}/linear",
+        ]
+        before, asked = contents(tmp_path), len(sandbox.requests)
+        fetch.main("bybit", ["ETHUSDT", "BTCUSDT"], endpoint=sandbox.url, **options)
+        assert "ETHUSDT 1h: 0 new, 36 candles" in capsys.readouterr().out
+        assert len(sandbox.requests) == asked
+    assert contents(tmp_path) == before
+
+
+def test_what_the_exchange_does_not_have_is_told(
+    market: SyntheticMarket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Sandbox(market) as sandbox:
+        fetch.main(
+            "bybit",
+            ["ETHUSDT"],
+            timeframes=["1h"],
+            since="2025-05-28",
+            store=tmp_path,
+            endpoint=sandbox.url,
+        )
+    told = "the exchange does not have 24 candles: 2025-05-28 00:00 – 2025-05-29 00:00"
+    assert told in capsys.readouterr().out
+
+
+def test_trades_become_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    times = START + np.array([100, 1_900])
+    file = linear_file("ETHUSDT", times, ["a", "b"], np.array([10.0, 11.0]), np.array([1.0, 2.0]))
+    with serving({path_of("ETHUSDT", date(2025, 6, 1)): file}) as served:
+        for _ in range(2):
+            fetch.main(
+                "bybit",
+                ["ETHUSDT"],
+                trades=["2025-06-01"],
+                store=str(tmp_path),
+                archive=served.url,
+            )
+    assert capsys.readouterr().out.splitlines() == [
+        "ETHUSDT 1s 2025-06-01: 86,400 new of 2 trades",
+        f"in {tmp_path}/linear",
+        "ETHUSDT 1s 2025-06-01: there",
+        f"in {tmp_path}/linear",
+    ]
+    assert stored(tmp_path, "ETHUSDT", "1s")[1].tolist() == [START + 1_000, 11, 11, 11, 11, 2]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "options", "words"),
+    [
+        ("bybyt", {}, "did you mean bybit"),
+        ("bybit", {"symbols": []}, "found no symbol"),
+        ("bybit", {"symbols": ["ethusdt"]}, "found symbol 'ethusdt'"),
+        ("bybit", {"since": None}, "neither --since nor --trades"),
+        ("bybit", {"since": "yesterday"}, "found --since 'yesterday'"),
+        ("bybit", {"until": "2020-01-01"}, "since before until"),
+        ("bybit", {"trades": ["08/08/2024"]}, "found --trades '08/08/2024'"),
+        ("bybit", {"timeframes": ["7m"]}, "one that Bybit has"),
+        ("bybit", {"timeframes": ["1s"]}, "1s candles are built from trades"),
+        ("bybit", {"category": "inverse"}, "one of linear, spot"),
+        ("bybit", {"endpoint": "http://api.bybit.com"}, "nothing was sent"),
+        ("bybit", {"archive": "https://example.com"}, "nothing was sent"),
+        ("bybit", {"per_second": 1_000}, "at most 100"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_done(
+    tmp_path: Path, exchange: str, options: dict[str, Any], words: str
+) -> None:
+    options = {
+        "symbols": ["ETHUSDT"],
+        "since": "2024-01-01",
+        "store": str(tmp_path / "store"),
+        "endpoint": "http://127.0.0.1:9",
+        **options,
+    }
+    with pytest.raises(MtfError, match=words):
+        fetch.main(exchange, options.pop("symbols"), **options)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_missing_package_is_told_with_what_to_install() -> None:
+    words = r'no package nopybit[\s\S]*pip install "mtf\[live\]"'
+    with pytest.raises(MtfError, match=words), live_extra("mtf fetch"):
+        import nopybit  # type: ignore[import-not-found]  # noqa: F401
+
+
+def told(*, terminal: bool) -> str:
+    """What is shown of 1,000 candles in 100 steps of a second."""
+    now = [0.0]
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100, _environ={})
+    progress = FetchProgress(console, clock=lambda: now[0])
+    progress.planned(1_000)
+    for _ in range(100):
+        now[0] += 1
+        progress.fetched("ETHUSDT 1m", 10)
+    progress.close()
+    return out.getvalue()
+
+
+def test_progress_is_a_few_lines_where_nobody_watches() -> None:
+    lines = told(terminal=False).splitlines()
+    assert len(lines) == 10
+    assert lines[0] == " 10%  100 of 1,000 candles  ETHUSDT 1m  1:30 left"
+    assert lines[-1] == "100%  1,000 of 1,000 candles  ETHUSDT 1m  0:00 left"
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    assert "1000/1000" in told(terminal=True)
