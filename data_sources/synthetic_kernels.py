@@ -6,8 +6,9 @@ the border. An open is always the previous close, bit for bit.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mtf.compiled import cached_njit
 
 # State of one symbol of the market, and its snapshot at every full minute.
 PRICE, MOMENTUM, POOL, BURST, ACTIVITY, LAST = range(6)
@@ -40,13 +41,13 @@ LOT = 2.0**-20
 """Volumes are multiples of this, so that sums are exact however candles are joined."""
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def lots(volume):
     """Round to whole lots, one at least."""
     return max(np.floor(volume / LOT + 0.5), 1.0) * LOT
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def ar1(noise, decay, sd, state):
     """Stationary AR(1) with standard deviation ``sd``, started at ``state``."""
     out = np.empty(len(noise))
@@ -57,7 +58,7 @@ def ar1(noise, decay, sd, state):
     return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def moving_average(noise, decay, sd, length):
     """AR(1) as a moving average over ``length`` shocks: the value depends on nothing earlier.
 
@@ -73,7 +74,7 @@ def moving_average(noise, decay, sd, length):
     return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def momentum_returns(noise, rho, moving, previous):
     """AR(1) returns, or MA(1) where ``moving``; ``previous``: the last return or the last shock."""
     out = np.empty(len(noise))
@@ -83,7 +84,7 @@ def momentum_returns(noise, rho, moving, previous):
     return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def bridge(returns, noise, sd):
     """Split every return into equal steps that sum to it exactly in law: a Brownian bridge inside.
 
@@ -101,7 +102,7 @@ def bridge(returns, noise, sd):
     return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def walk_candles(returns, sd, uniforms, volume, log_price, last, ohlcv):
     """Candles along a path of log returns, with the extremes of a Brownian bridge in each step.
 
@@ -125,7 +126,7 @@ def walk_candles(returns, sd, uniforms, volume, log_price, last, ohlcv):
     return log_price, last
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def market_day(
     normals, gammas, uniforms, log_volatility, leader, law, state, last, returns, variances, latent,
     ohlcv,
@@ -204,7 +205,7 @@ def market_day(
     return last
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def expected_variance(
     log_slow, slow_decay, slow_sd, hours, log_fast, fast_decay, fast_sd, daily, minute,
     burst, burst_decay, burst_sd, burst_minutes, weights, minute_weights,
@@ -241,7 +242,7 @@ def expected_variance(
     return total
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def expected_variances(
     log_slow, slow_decay, slow_sd, hours, log_fast, fast_decay, fast_sd, daily, minute,
     burst, burst_decay, burst_sd, burst_minutes, weights, minute_weights,
@@ -257,7 +258,7 @@ def expected_variances(
     return out
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def aggregate(ohlcv, factor):
     """Join every ``factor`` rows into one; an incomplete last bucket is left out."""
     out = np.empty((len(ohlcv) // factor, 5))

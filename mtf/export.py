@@ -33,7 +33,7 @@ from mtf.edge.asking import ANSWER, WINDOWS
 from mtf.edge.folder import DESCRIPTION, MANIFEST, SCHEMA, STATES
 from mtf.errors import CheckpointError, ConfigError, MtfError
 from mtf.exported import asked_of, check_features, description
-from mtf.learning.disk import sync_folder, write_synced
+from mtf.learning.disk import MAX_JSON, parse_json, read_bounded, sync_folder, write_synced
 from mtf.learning.json_files import json_text
 from mtf.model import graph, graph_check
 from mtf.plugins.contracts import Encoder
@@ -63,6 +63,7 @@ def main(run: str, out: str | None = None, *, trust: bool = False) -> None:
         terminal.line(f"note: {note}")
     terminal.passed_over(found.best().rejected)
     path = Path(out) if out is not None else found.path / FOLDER
+    check_place(path)
     files, largest = exported(found)
     write_folder(path, files)
     size = sum(map(len, files.values())) / 1e6
@@ -90,16 +91,48 @@ def exported(run: Run) -> tuple[dict[str, bytes], float]:
     return {**files, MANIFEST: manifest.encode()}, largest
 
 
+def check_place(path: Path) -> None:
+    """Refuse to write where anything is but an older export, and nothing else in it.
+
+    Raises:
+        CheckpointError: something else is there.
+    """
+    if not os.path.lexists(path):
+        return
+    own = _named(path)
+    if not own:
+        raise CheckpointError(
+            f"{path} is there and is no export", "a new folder", "name another one with --out"
+        )
+    there = {file.relative_to(path) for file in path.rglob("*")}
+    expected = own.union(*(file.parents for file in own))
+    foreign = {file for file in there - expected if "__pycache__" not in file.parts}
+    if foreign:
+        raise CheckpointError(
+            f"{path} holds {min(foreign)}, which mtf export did not write",
+            "an older export and nothing else: it is replaced whole",
+            "move it to a place beside the folder, or name another folder with --out",
+        )
+
+
+def _named(path: Path) -> set[Path]:
+    """The files that an export says are its own; none where there is no export."""
+    try:
+        told = parse_json(read_bounded(path / MANIFEST, MAX_JSON))
+        names = {Path(name) for name in told["files"]}
+    except (OSError, LookupError, TypeError, ValueError):
+        return set()
+    return {*names, Path(MANIFEST)} if Path(DESCRIPTION) in names else set()
+
+
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """Write an export: afterwards it is there in full, or what was there before.
 
     Raises:
         CheckpointError: something else is there, or the folder can't be written.
     """
-    if path.exists() and not (path / MANIFEST).is_file():
-        raise CheckpointError(
-            f"{path} is there and is no export", "a new folder", "name another one with --out"
-        )
+    check_place(path)
+    path = path.resolve()  # what `.` is called, and where a link leads
     partial, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("new", "old"))
     try:
         for name, data in files.items():
@@ -111,14 +144,14 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         os.rename(partial, path)
         sync_folder(path.parent)
     except OSError as error:
-        if old.exists() and not path.exists():
-            os.rename(old, path)
         raise CheckpointError(
             f"could not write {path}: {error.strerror or error}",
             "a writable folder with room for it",
             "free space, fix the permissions, or name another one with --out",
         ) from error
     finally:
+        if old.exists() and not path.exists():  # whatever stopped it, a Ctrl-C as well
+            os.rename(old, path)
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -161,7 +194,7 @@ def _checked(
     """What the model says of a decision, and how far its graphs are from that at most.
 
     Raises:
-        ConfigError: further than rounding explains.
+        ConfigError: further than rounding explains, or NaN.
     """
     hybrid, asked = model.hybrid, asked_of(model)
     sessions = {name: _session(data) for name, data in graphs.items() if name.endswith(".onnx")}
@@ -181,13 +214,14 @@ def _checked(
             valid = given[f"{name}/valid"]
             x = np.where(valid[..., None], given[f"{name}/values"], np.float32(0))
             found.append(graph_check.step_difference(encoder, sessions[file], x, valid))
-    if not max(found) <= MOST:
+    largest = float(np.max(found))  # Python's max passes over NaN
+    if not largest <= MOST:
         raise ConfigError(
-            f"an exported graph differs from the model by {max(found):.1e}",
+            f"an exported graph differs from the model by {largest:.1e}",
             f"at most {MOST:.0e}",
             "a part of the model computes something else when it is traced: look at its plug-ins",
         )
-    return {k: {n: a[:1] for n, a in v.items()} for k, v in said.items()}, max(found)
+    return {k: {n: a[:1] for n, a in v.items()} for k, v in said.items()}, largest
 
 
 def _session(data: bytes) -> Any:

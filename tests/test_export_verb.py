@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import re
 from pathlib import Path
 
 import pytest
-from exports import small_export
+from exports import small_export, within
 from tasks import small_config
 
 from mtf import export
@@ -16,10 +19,20 @@ from mtf.errors import CheckpointError, ConfigError
 from mtf.export import exported, main, write_folder
 from mtf.exported import weights_fingerprint
 from mtf.market.features import Ohlcv
+from mtf.model import graph_check
 from mtf.plugins import registry
 from mtf.run import Run
 
-FILES = {"model.onnx": b"one", "mtf_runner/__init__.py": b"", "manifest.json": b"{}"}
+MANIFEST = {
+    "schema": 1,
+    "files": {"model.json": "", "model.onnx": "", "mtf_runner/__init__.py": ""},
+}
+FILES = {
+    "model.json": b"{}",
+    "model.onnx": b"one",
+    "mtf_runner/__init__.py": b"",
+    "manifest.json": json.dumps(MANIFEST).encode(),
+}
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -68,7 +81,11 @@ def test_the_verb_says_where_the_folder_is_and_how_near_the_model(
 
 def test_an_export_is_replaced_whole_and_nothing_else_is(tmp_path: Path) -> None:
     folder = tmp_path / "export"
-    write_folder(folder, {**FILES, "old.onnx": b"old"})
+    files = {**MANIFEST["files"], "old/old.onnx": ""}  # type: ignore[dict-item]
+    manifest = json.dumps({"schema": 0, "files": files}).encode()
+    write_folder(folder, {**FILES, "old/old.onnx": b"old", "manifest.json": manifest})
+    (folder / "mtf_runner" / "__pycache__").mkdir()
+    (folder / "mtf_runner" / "__pycache__" / "__init__.cpython-311.pyc").write_bytes(b"")
     write_folder(folder, FILES)
     assert content(folder) == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
@@ -76,6 +93,100 @@ def test_an_export_is_replaced_whole_and_nothing_else_is(tmp_path: Path) -> None
     other.mkdir()
     with pytest.raises(CheckpointError, match="is there and is no export"):
         write_folder(other, FILES)
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        '{"name": "my app"}',
+        '{"files": {"index.html": ""}}',
+        '{"files": 3}',
+        "[]",
+        "",
+        "[" * 100_000,
+    ],
+)
+def test_a_folder_with_a_manifest_of_something_else_is_left_alone(
+    tmp_path: Path, manifest: str
+) -> None:
+    (tmp_path / "manifest.json").write_text(manifest)
+    (tmp_path / "index.html").write_text("mine")
+    with pytest.raises(CheckpointError, match="is there and is no export"):
+        write_folder(tmp_path, FILES)
+    assert (tmp_path / "index.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("decisions.csv", "decisions.csv"),
+        (".notes", ".notes"),
+        ("mtf_runner/own.py", "mtf_runner/own.py"),
+        ("candles/eth.csv", "candles"),
+    ],
+)
+def test_an_export_that_something_was_put_into_is_left_alone(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    folder = tmp_path / "export"
+    write_folder(folder, FILES)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    with pytest.raises(CheckpointError, match=f"export holds {re.escape(told)}, which") as caught:
+        write_folder(folder, {**FILES, "model.onnx": b"two"})
+    assert "to do: move it" in str(caught.value)
+    assert (folder / name).read_text() == "mine"
+    assert (folder / "model.onnx").read_bytes() == b"one"
+
+
+def test_an_export_is_replaced_from_within(tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    write_folder(folder, FILES)
+    with within(folder):
+        write_folder(Path(), {**FILES, "model.onnx": b"two"})
+    assert content(folder) == {**FILES, "model.onnx": b"two"}
+
+
+@pytest.mark.parametrize("survives", ["one", "two"])
+def test_an_export_survives_a_stop_between_the_two_renames_and_after_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survives: str
+) -> None:
+    folder, rename = tmp_path / "export", os.rename
+    write_folder(folder, FILES)
+
+    def stopped(source: Path, target: Path) -> None:
+        if source.suffix == ".new" and survives == "one":
+            raise KeyboardInterrupt
+        rename(source, target)
+        if source.suffix == ".new":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "rename", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(folder, {**FILES, "model.onnx": b"two"})
+    assert content(folder) == {**FILES, "model.onnx": survives.encode()}
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_place_that_is_taken_is_told_before_anything_is_traced(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, _ = small_export(tmp_path_factory)
+    monkeypatch.setattr(export, "exported", lambda found: pytest.fail("a graph was made"))
+    with pytest.raises(CheckpointError, match="is there and is no export"):
+        main(str(run.path), str(tmp_path))
+
+
+def test_a_graph_that_says_nan_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _, _ = small_export(tmp_path_factory)
+    model, apart = run.model(), iter([1e-7, math.nan])
+    monkeypatch.setattr(export, "_session", lambda data: None)
+    monkeypatch.setattr(graph_check, "difference", lambda *given: next(apart))
+    streams = dict.fromkeys(spec.name for spec in model.hybrid.streams)
+    with pytest.raises(ConfigError, match="differs from the model by nan"):
+        export._checked(model, {"model.onnx": b"", "answer.onnx": b""}, streams)
 
 
 def test_what_can_not_be_written_leaves_what_was_there(

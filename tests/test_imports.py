@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # From bottom to top; names in one row may not import each other.
 LAYERS = (
-    ("mtf.errors", "mtf.edge"),
+    ("mtf.errors", "mtf.compiled", "mtf.edge"),
     ("mtf.market",),
     ("mtf.trading",),
     ("mtf.plugins",),

@@ -67,7 +67,11 @@ class MistakesError(ConfigError):
         more = [f"… and {len(mistakes) - SHOWN} more"] if len(mistakes) > SHOWN else []
         head = [f"{len(mistakes)} mistakes in the config:"] if len(mistakes) > 1 else []
         super().__init__("\n".join([*head, *texts, *more]))
-        self.mistakes = tuple(mistakes)
+        self.mistakes, self._document = tuple(mistakes), document
+
+    def __reduce__(self) -> tuple[type[MistakesError], tuple[Sequence[Mistake], Document]]:
+        """Processes tell each other of mistakes."""
+        return MistakesError, (self.mistakes, self._document)
 
 
 def from_pydantic(error: ValidationError, values: Any) -> list[Mistake]:

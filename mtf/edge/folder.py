@@ -45,9 +45,17 @@ class Exported:
         return self.files[name]
 
     def states(self) -> dict[str, np.ndarray]:
-        """What steps start from: ``<file>/<number>`` → array."""
-        with np.load(io.BytesIO(self.graph(STATES)), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+        """What steps start from: ``<file>/<number>`` → array.
+
+        Raises:
+            RunnerError: the file is missing, or holds no arrays.
+        """
+        data = io.BytesIO(self.graph(STATES))
+        try:
+            with np.load(data, allow_pickle=False) as found:
+                return {name: found[name] for name in found.files}
+        except Exception as error:  # of zip files, of arrays: there is no base class of them
+            raise damaged(self.path, f"has no readable {STATES}") from error
 
 
 def read_folder(path: Path) -> Exported:
@@ -59,7 +67,7 @@ def read_folder(path: Path) -> Exported:
     sums = _manifest(path)
     files = {name: _file(path, name, digest) for name, digest in sums.items()}
     try:
-        about = json.loads(files.pop(DESCRIPTION))
+        about = _object(files.pop(DESCRIPTION))
     except (KeyError, ValueError) as error:
         raise damaged(path, f"has no readable {DESCRIPTION}") from error
     return Exported(path, about, files)
@@ -69,15 +77,15 @@ def _manifest(path: Path) -> dict[str, str]:
     """Names and sums of the files."""
     try:
         with (path / MANIFEST).open("rb") as file:
-            told = json.loads(file.read(MAX_JSON))
-        schema, files = told["schema"], dict(told["files"])
+            told = _object(file.read(MAX_JSON))
+        schema, files = told["schema"], dict(told["files"].items())
     except OSError as error:
         raise RunnerError(
             f"{path} is no exported model: no {MANIFEST} ({error.strerror})",
             "a folder that mtf export wrote",
             "name that folder",
         ) from error
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, ValueError) as error:
         raise damaged(path, f"has no readable {MANIFEST}") from error
     if schema != SCHEMA:
         raise RunnerError(
@@ -86,6 +94,21 @@ def _manifest(path: Path) -> dict[str, str]:
             "use the runner that lies in the folder: python -m mtf_runner from within it",
         )
     return files
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        told = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(told, dict):
+        raise ValueError("no JSON object")
+    return told
 
 
 def _file(path: Path, name: str, digest: str) -> bytes:
@@ -97,6 +120,8 @@ def _file(path: Path, name: str, digest: str) -> bytes:
             data = file.read(MAX_FILE)
     except OSError as error:
         raise damaged(path, f"lacks {name} ({error.strerror})") from error
+    except ValueError as error:
+        raise damaged(path, f"names {name!r}, which no file can be called") from error
     if hashlib.sha256(data).hexdigest() != digest:
         raise damaged(path, f"has a {name} that does not match its sum")
     return data

@@ -7,8 +7,8 @@ candle belongs and on from there, as if it had come in order. Nothing is ever fi
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections import deque
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -92,7 +92,7 @@ class History:
         end: the next slot to scan.
         followers: what is told to go back with the scan.
         rescans: how often it went back for a candle that came late.
-        too_late: candles that came too late to be taken.
+        too_late: candles that came, or were to be known, too late to be taken.
     """
 
     def __init__(self, spec: Spec, features: Features) -> None:
@@ -107,7 +107,7 @@ class History:
         self._values = np.zeros((spec.keep, features.channels), np.float32)
         self._usable = np.zeros(spec.keep, np.bool_)
         self._saved: dict[int, _Saved] = {}
-        self._slots: deque[int] = deque()
+        self._slots: list[int] = []
         self._awaited: list[int] = []
         self._first: int | None = None
         self._oldest = -math.inf
@@ -134,7 +134,7 @@ class History:
             self.too_late += 1
             return False
         self.candles[slot] = candle
-        self._slots.append(slot)
+        heapq.heappush(self._slots, slot)
         if self._first is None:
             self._first = slot
             self._end_at(slot)
@@ -209,14 +209,20 @@ class History:
             follower.go_back(slot)
 
     def _drop(self, before: int) -> None:
-        """Forget candles before the newest scan saved so long ago: no late one goes back there."""
+        """Forget candles before the newest scan saved so long ago: no late one goes back there.
+
+        Those of them that are not known yet will be too late.
+        """
         old = [at for at in self._saved if at <= before]
         if not old:
             return
         self._oldest = max(old)
         self._saved = {at: saved for at, saved in self._saved.items() if at >= self._oldest}
         while self._slots and self._slots[0] < self._oldest:
-            del self.candles[self._slots.popleft()]
+            del self.candles[heapq.heappop(self._slots)]
+        awaited = [slot for slot in self._awaited if slot >= self._oldest]
+        self.too_late += len(self._awaited) - len(awaited)
+        self._awaited = awaited
 
 
 __all__ = ["History", "Known", "Spec"]

@@ -67,8 +67,15 @@ class Runner:
             self._asking = asking_of(exported, self.streams)
             told = self.about["policy"]
             self.policy = told and Policy(told["name"], told["settings"])
+            self._outputs = [(one["name"], one["columns"]) for one in self.about["outputs"]]
+            self._action, self._symbol_told = self.about["action"], self.about["symbol_is_told"]
+            sides = self.about["side_inputs"]
+            self._shapes = {one["name"]: (one["time"], len(one["elements"])) for one in sides}
         except KeyError as error:
             raise damaged(exported.path, f"has a model.json without {error}") from error
+        except (ArithmeticError, AttributeError, IndexError, TypeError, ValueError) as error:
+            why = f"has a model.json that can't be used: {error!r}"
+            raise damaged(exported.path, why) from error
         self._durations = {one["name"]: one["duration_ms"] for one in self.about["streams"]}
         self._inputs = [one.name for one in self._asking.session.get_inputs()]
         self._last: int | None = None
@@ -101,7 +108,7 @@ class Runner:
         self._check_time(t)
         known = self.streams.advance(t)
         feed = self._asking.slots(known) | beside(known, self._durations) | self._sides(side or {})
-        if self.about["symbol_is_told"]:
+        if self._symbol_told:
             feed["symbol"] = np.array([self._symbol_row()], np.int64)
         if "forming" in self._inputs:
             values, there = self.streams.forming(t, known)
@@ -113,29 +120,28 @@ class Runner:
     def _decision(self, t: int, said: list[np.ndarray], present: Mapping[str, bool]) -> Decision:
         outputs: dict[str, np.ndarray] = {}
         columns: dict[str, float] = {}
-        for told, array in zip(self.about["outputs"], said, strict=True):
-            outputs[told["name"]] = array[0]
+        for (name, names), array in zip(self._outputs, said, strict=True):
+            outputs[name] = array[0]
             flat = array[0].reshape(-1).tolist()
-            columns |= dict(zip(told["columns"], flat, strict=True))
+            columns |= dict(zip(names, flat, strict=True))
         action = None
-        if (head := self.about["action"]) is not None:
-            action = CLASSES[int(outputs[f"{head}.probs"].argmax())]
+        if self._action is not None:
+            action = CLASSES[int(outputs[f"{self._action}.probs"].argmax())]
         target = self.policy.target(columns) if self.policy else None
         return Decision(t, self.symbol, outputs, columns, action, target, present)
 
     def _sides(self, given: Mapping[str, Any]) -> Feed:
         """Side inputs as the graph wants them."""
-        shapes = {one["name"]: (one["time"], one["elements"]) for one in self.about["side_inputs"]}
-        if unknown := sorted(given.keys() - shapes):
-            expected = f"one of {', '.join(shapes)}" if shapes else "none: the model has no such"
+        if unknown := sorted(given.keys() - self._shapes):
+            names = ", ".join(self._shapes)
+            expected = f"one of {names}" if names else "none: the model has no such"
             raise RunnerError(f"found the side input {unknown[0]!r}", expected)
         feed: Feed = {}
-        for name, (time, elements) in shapes.items():
-            shape = time, len(elements)
+        for name, shape in self._shapes.items():
             values = np.full(shape, np.nan, np.float32)
             if name in given:
                 values = np.asarray(given[name], np.float32)
-                if values.shape not in (shape, shape[1:] if time == 1 else shape):
+                if values.shape not in (shape, shape[1:] if shape[0] == 1 else shape):
                     found = f"side input {name!r} of shape {list(values.shape)}"
                     raise RunnerError(found, f"[time, element] = {list(shape)}")
             values = values.reshape(1, *shape)

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 
-@numba.njit(cache=True)
+
+@cached_njit()
 def gather_blocks(features, valid, start, length):
     """Rows ``start[b] … start[b] + length - 1`` of each block; 0 and invalid outside the history.
 
@@ -34,7 +35,7 @@ def gather_blocks(features, valid, start, length):
     return values, usable
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def cover(wanted, width):
     """The fewest intervals, each up to ``width`` + 1 slots, that cover sorted slots.
 

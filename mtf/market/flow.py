@@ -42,7 +42,7 @@ class Outcome(StrEnum):
         WAITING: it is there, but may be known only later.
         REPEATED: the same candle is there already.
         CONFLICTING: another candle is there already; that one stays.
-        TOO_LATE: it is older than the rings reach back, or too many are waiting.
+        TOO_LATE: it is older than the rings reach back.
     """
 
     TAKEN = "taken"
@@ -275,12 +275,17 @@ class Flow:
             follower(start if new is None else new, end)
 
 
-def check_candle(stream: str, open_time_ms: int, candle: Float64[np.ndarray, " 5"]) -> None:
+def check_candle(stream: str, open_time_ms: int, candle: Float64[np.ndarray, "*any"]) -> None:
     """Make sure that five figures are a candle.
 
     Raises:
         DataError: they are none.
     """
+    if candle.shape != (5,):
+        raise DataError(
+            f"stream {stream}: found a candle of shape {list(candle.shape)}",
+            "five figures: open, high, low, close, volume",
+        )
     open_, high, low, close, volume = candle.tolist()
     inside = 0 < low <= open_ <= high and low <= close <= high and volume >= 0
     if not (inside and high < np.inf and volume < np.inf):

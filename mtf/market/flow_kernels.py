@@ -4,16 +4,16 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 from mtf.market.kernels import ADJACENT, LAST_CLOSE, observe, sigma_of, volume_mean_of
 
 SIGMA, VOLUME_MEAN, CLOSE = 0, 1, 2
 """Columns of the scale after a slot: the third is the close of the last candle."""
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def follow_scale(start, rows, ohlcv, valid, state, half_life, decay, volume_decay, scale, last):
     """Scale and last candle after the slots ``start …``, which stand at ``rows`` of every ring."""
     for i in range(rows[1] - rows[0]):
@@ -31,7 +31,7 @@ def follow_scale(start, rows, ohlcv, valid, state, half_life, decay, volume_deca
         scale[row, 2] = state[LAST_CLOSE]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def add_to_buckets(
     first_slot, ohlcv, valid, fine, coarse, members, candles, count, bucket, complete
 ):
@@ -80,7 +80,7 @@ BUCKET, FOLDED, FIRST_SEEN, LAST_SEEN = range(4)
 """What is kept of a forming candle beside its figures: which it is, and the slots that it has."""
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def fold_forming(end, first, fine_end, ohlcv, valid, fine, coarse, state, candle):
     """Take the fine slots up to ``end`` into the coarse candle that is forming.
 
@@ -102,7 +102,7 @@ def fold_forming(end, first, fine_end, ohlcv, valid, fine, coarse, state, candle
     state[FOLDED] = max(state[FOLDED], min(end, fine_end))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def take_forming(slot, ohlcv, fine, coarse, state, candle):
     """Take one fine candle in, in any order within its coarse slot; of older ones it is left."""
     bucket = (fine[1] + slot * fine[0] - coarse[1]) // coarse[0]

@@ -40,13 +40,18 @@ class Buckets:
         valid: Bool[np.ndarray, " slot"],
     ) -> Iterator[tuple[int, Float64[np.ndarray, " 5"]]]:
         """Slot and candle of each bucket that these candles complete."""
-        complete = np.full(len(valid), NEVER)
-        add_to_buckets(
-            first_slot, ohlcv, valid, self.fine, self.coarse, self.members, self.candles,
-            self.count, self.bucket, complete,
-        )  # fmt: skip
-        for slot in complete[complete != NEVER].tolist():
-            yield slot, self.candles[slot % self.flow.size]
+        # In pieces of fewer buckets than there is room for: a complete one is read before its place
+        # is taken by a later one.
+        piece = max((self.flow.size - 1) * self.members, 1)
+        for start in range(0, len(valid), piece):
+            given = slice(start, start + piece)
+            complete = np.full(len(valid[given]), NEVER)
+            add_to_buckets(
+                first_slot + start, ohlcv[given], valid[given], self.fine, self.coarse,
+                self.members, self.candles, self.count, self.bucket, complete,
+            )  # fmt: skip
+            for slot in complete[complete != NEVER].tolist():
+                yield slot, self.candles[slot % self.flow.size].copy()
 
 
 class FormingSoFar:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 
-@numba.njit(cache=True)
+
+@cached_njit()
 def forming_candles(ohlcv, valid, available_at, times, first, last):
     """Open, running high and low, latest close and volume of rows ``first..last`` at each time.
 

@@ -9,8 +9,9 @@ read. No rolling sum is kept: windows are summed anew from a ring, so nothing dr
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mtf.compiled import cached_njit
 
 SIGMA_FLOOR = 1e-5
 VOLUME_SHARE = 0.01  # of the mean volume, added to both sides so that no volume has a logarithm
@@ -28,7 +29,7 @@ FAST, SLOW, SIGNAL = 12, 13, 14
 RINGS = 15
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def sigma_of(state, half_life):
     """Root of the bias-corrected mean square; NaN until ``half_life`` returns were observed."""
     if state[RETURN_COUNT] < half_life:
@@ -36,7 +37,7 @@ def sigma_of(state, half_life):
     return max(np.sqrt(state[RETURN_SUM] / state[RETURN_WEIGHT]), SIGMA_FLOOR)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def volume_mean_of(state):
     """Bias-corrected mean volume; NaN before the first candle."""
     if state[VOLUME_WEIGHT] == 0.0:
@@ -44,7 +45,7 @@ def volume_mean_of(state):
     return state[VOLUME_SUM] / state[VOLUME_WEIGHT]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def observe(state, log_return, close, volume, decay, volume_decay):
     """Take one candle into the scale. The return over a gap is no observed return."""
     if state[ADJACENT] != 0.0:
@@ -57,7 +58,7 @@ def observe(state, log_return, close, volume, decay, volume_decay):
     state[ADJACENT] = 1.0
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def log_volume(volume, mean):
     """Volume against its mean; 0 where there has never been any."""
     if not mean > 0.0:
@@ -65,13 +66,13 @@ def log_volume(volume, mean):
     return np.log((volume + VOLUME_SHARE * mean) / (mean + VOLUME_SHARE * mean))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def clipped(value, clip):
     """The value within ``[-clip, clip]``."""
     return min(max(value, -clip), clip)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def scan_scale(ohlcv, valid, state, first_row, half_life, decay, volume_decay, every, saved, out):
     """Scale after every slot into ``out`` (sigma, volume mean, last valid row).
 
@@ -93,7 +94,7 @@ def scan_scale(ohlcv, valid, state, first_row, half_life, decay, volume_decay, e
         last_valid[i] = np.int32(state[LAST_ROW])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def scan_ohlcv(ohlcv, valid, state, half_life, decay, volume_decay, clip, values, usable):
     """Channels of ``Ohlcv`` into ``values`` and ``usable``, both handed in as zeros."""
     for i in range(len(valid)):
@@ -112,7 +113,7 @@ def scan_ohlcv(ohlcv, valid, state, half_life, decay, volume_decay, clip, values
         observe(state, step, close, volume, decay, volume_decay)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def ring_moments(ring):
     """Mean and population standard deviation of a ring, in two passes."""
     mean = 0.0
@@ -125,7 +126,7 @@ def ring_moments(ring):
     return mean, np.sqrt(square / len(ring))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def smooth(state, slot, value, count, period, weight):
     """Exponential smoothing that starts with the plain mean of its first ``period`` values."""
     if count <= period:
@@ -134,7 +135,7 @@ def smooth(state, slot, value, count, period, weight):
         state[slot] += weight * (value - state[slot])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def step_macd(state, close, count, fast, slow, signal):
     """Advance the averages of MACD by one candle, its number being ``count`` (from 1).
 
@@ -148,7 +149,7 @@ def step_macd(state, close, count, fast, slow, signal):
         smooth(state, SIGNAL, macd, count - slow + 1.0, signal, 2.0 / (signal + 1.0))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def rsi_of(state, close):
     """Wilder's index in 0..100; 50 where nothing moves."""
     total = state[GAIN] + state[LOSS]
@@ -157,7 +158,7 @@ def rsi_of(state, close):
     return 100.0 * state[GAIN] / total
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def scan_indicators(
     ohlcv, valid, state, periods, half_life, decay, volume_decay, clip, scaled, values, usable
 ):
@@ -221,7 +222,7 @@ def scan_indicators(
         observe(state, step, close, volume, decay, volume_decay)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def any_usable(usable, low, high):
     """Whether a row of ``low <= row < high`` is usable; the bounds may lie outside the history."""
     for row in range(min(high, len(usable)) - 1, max(low, 0) - 1, -1):  # noqa: SIM110
@@ -230,7 +231,7 @@ def any_usable(usable, low, high):
     return False
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def look(times, last_row, lookback, ohlcv, available_at, arrival, usable, scale, out):
     """What of a stream is known at each decision, as far as the scans in order can tell.
 

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mtf.compiled import cached_njit
 
 
 def ew_std_state() -> np.ndarray:
@@ -13,7 +14,7 @@ def ew_std_state() -> np.ndarray:
     return np.array([0.0, 0.0, 0.0, 0.0, 0.0, np.nan])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def ew_std(close, valid, state, half_life, minimum, floor, out):
     """Debiased exponentially weighted standard deviation of observed log returns, row by row.
 
@@ -43,7 +44,7 @@ def ew_std(close, valid, state, half_life, minimum, floor, out):
     state[3], state[4], state[5] = spread, count, last
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def extremes(high, low, first, last):
     """Highest high and lowest low of the rows ``first`` … ``last`` of each decision.
 
@@ -58,7 +59,7 @@ def extremes(high, low, first, last):
     return highest, lowest
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def squared_returns(open_, close, first, last):
     """Sum of squared log returns along the rows ``first`` … ``last`` of each decision.
 
@@ -82,7 +83,7 @@ def squared_returns(open_, close, first, last):
     return sums, counts
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def lines(close, valid, first, length, least):
     """The least-squares line through the log closes of ``length`` rows from each ``first`` on.
 
@@ -117,7 +118,7 @@ def lines(close, valid, first, length, least):
     return slopes, fits
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def barriers(open_, high, low, first, last, take_profit, stop_loss):
     """Which trade takes its profit first along the rows ``first`` … ``last`` of each decision.
 

@@ -77,7 +77,7 @@ def tokens_of(model: HybridModel, batch: Batch) -> Arrays:
 def difference(said: Mapping[str, Mapping[str, np.ndarray]], session: Any, given: Arrays) -> float:
     """The largest difference between what a model said and what its graph says.
 
-    Of outputs beyond 1 in units of them: they are rounded more coarsely.
+    Of outputs beyond 1 in units of them: they are rounded more coarsely. NaN where either says it.
     """
     names = [f"{head}.{name}" for head, outputs in said.items() for name in outputs]
     wanted = [array for outputs in said.values() for array in outputs.values()]
@@ -88,7 +88,8 @@ def difference(said: Mapping[str, Mapping[str, np.ndarray]], session: Any, given
         found = [np.concatenate(part) for part in zip(*parts, strict=True)]
     else:
         found = session.run(names, fed)
-    return max(_apart(one, other) for one, other in zip(wanted, found, strict=True))
+    apart = [_apart(one, other) for one, other in zip(wanted, found, strict=True)]
+    return float(np.max(apart))  # Python's max passes over NaN
 
 
 @torch.inference_mode()

@@ -62,7 +62,9 @@ def feed_forward(
 ) -> Float32[Tensor, "batch token dim"]:
     """``x + dropout(narrow(gelu(widen(norm(x)))))``."""
     weights = norm.weight, norm.bias, widen.weight, widen.bias, narrow.weight, narrow.bias
-    found: Tensor = _FeedForward.apply(x, *weights, norm.eps, dropout)  # type: ignore[no-untyped-call]
+    # Asked here: a function's context says that weights want gradients even where none are wanted.
+    given = norm.eps, dropout, torch.is_grad_enabled()
+    found: Tensor = _FeedForward.apply(x, *weights, *given)  # type: ignore[no-untyped-call]
     return found
 
 
@@ -122,7 +124,7 @@ def reading(
     """
     dim, rows = x.shape[-1], _rows(x)
     weight, bias = query_key_value.weight.detach(), query_key_value.bias.detach()
-    there = _all(x if source is None else source) if mask is None else mask.contiguous()
+    there = _all(x if source is None else source) if mask is None else _each(mask, x)
     found, (gains, eps) = torch.empty_like(rows), _norms(norms)
     last = _packed_turned(out.weight), _flat(out.bias), _flat(found)
     if source is None:
@@ -144,8 +146,8 @@ def _norms(norms: tuple[nn.LayerNorm, ...]) -> tuple[tuple[tuple[Array, ...], ..
 class _FeedForward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *given: Any) -> Tensor:
-        gain, shift, widen, b_widen, narrow, b_narrow, eps, dropout = given
-        rows, learning = _rows(x), any(ctx.needs_input_grad)
+        gain, shift, widen, b_widen, narrow, b_narrow, eps, dropout, learning = given
+        rows = _rows(x)
         out, moments = torch.empty_like(rows), rows.new_empty(len(rows), 2)
         hidden, drop = rows.new_empty(len(rows) if learning else 0, len(widen)), _drawn(dropout)
         layer_kernels.feed_forward(
@@ -163,14 +165,14 @@ class _FeedForward(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, moments, hidden, gain, shift, widen, b_widen, narrow = ctx.saved_tensors
         above = _rows(grad)
-        found, changes = above.clone(), [torch.zeros_like(one) for one in (gain, shift, widen)]
-        changes += [torch.zeros_like(one) for one in (b_widen, narrow, gain)]
+        found, changes = above.clone(), [_zeros(one) for one in (gain, shift, widen)]
+        changes += [_zeros(one) for one in (b_widen, narrow, gain)]
         layer_kernels.feed_forward_backward(
             *(_flat(above), _flat(rows), len(rows), _flats(gain, shift)),
             *(_packed(widen), _flat(b_widen), _packed(narrow), ctx.drop, _flats(moments, hidden)),
             *(_flat(found), _flats(*changes[:2]), _flats(*changes[2:4]), _flats(*changes[4:])),
         )
-        return found.view_as(grad), *changes, None, None
+        return found.view_as(grad), *changes, None, None, None
 
 
 class _Projected(torch.autograd.Function):
@@ -190,14 +192,14 @@ class _Projected(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, moments, gain, shift, weight = ctx.saved_tensors
-        changes = [torch.zeros_like(one) for one in (rows, gain, shift, weight, weight[:, 0])]
+        changes = [_zeros(one) for one in (rows, gain, shift, weight, weight[:, 0])]
         found, d_gain, d_shift, d_weight, d_bias = changes
         layer_kernels.project_backward(
             *(_flat(_rows(grad)), _flat(rows), len(rows), _flats(gain, shift), _packed(weight)),
             *(_flat(moments), _flat(found), _flats(d_gain, d_shift)),
             *_flats(d_weight, d_bias),
         )
-        return found.view(*grad.shape[:-1], -1), d_gain, d_shift, d_weight, d_bias, None
+        return found.view(*grad.shape[:-1], rows.shape[1]), d_gain, d_shift, d_weight, d_bias, None
 
 
 class _Attended(torch.autograd.Function):
@@ -206,7 +208,7 @@ class _Attended(torch.autograd.Function):
         mask, heads = given
         ctx.themselves = source is None
         query, source = query.contiguous(), (query if source is None else source).contiguous()
-        mask = _all(source) if mask is None else mask.contiguous()
+        mask = _all(source) if mask is None else _each(mask, query)
         dim = source.shape[2] // (3 if ctx.themselves else 2)
         place = source.shape[2] - 2 * dim
         steps, places = (query.shape[2], source.shape[2]), (0, place, place + dim)
@@ -246,11 +248,11 @@ class _Answered(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         source, weight = ctx.saved_tensors
-        found, d_weight = torch.empty_like(source), torch.zeros_like(weight)
+        found, d_weight = torch.empty_like(source), _zeros(weight)
         d_bias = weight.new_zeros(len(weight))
         given = _flat(_rows(grad)), _flat(source), len(source), _packed(weight), ctx.drop
         layer_kernels.answer_backward(*given, *_flats(found, d_weight, d_bias))
-        return grad, found.view(*grad.shape[:-1], -1), d_weight, d_bias, None
+        return grad, found.view(*grad.shape[:-1], source.shape[1]), d_weight, d_bias, None
 
 
 def _drawn(probability: float) -> tuple[int, int, float]:
@@ -280,6 +282,16 @@ def _packed_turned(weight: Tensor) -> Array:
 def _all(source: Tensor) -> Tensor:
     """A mask of keys that are all there."""
     return torch.ones(source.shape[:2], dtype=torch.bool)
+
+
+def _each(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask with a row a decision, also where one row is for all."""
+    return mask.expand(len(x), -1).contiguous()
+
+
+def _zeros(like: Tensor) -> Tensor:
+    """Zeros that lie one behind the other, however those of ``like`` do."""
+    return torch.zeros_like(like, memory_format=torch.contiguous_format)
 
 
 def _rows(x: Tensor) -> Tensor:

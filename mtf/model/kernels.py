@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 
-@numba.njit(cache=True)
+
+@cached_njit()
 def depthwise(x, weight, bias, shifts, out):
     """``out[t] = bias + sum_k weight[k] * x[t - shifts[k]]``, 0 outside."""
     batch, time, dim = x.shape
@@ -23,7 +24,7 @@ def depthwise(x, weight, bias, shifts, out):
                         y[i] += tap[i] * row[i]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def depthwise_backward(grad, x, weight, shifts, dx, dw, db):
     """Gradients of ``depthwise`` into ``dx``, ``dw`` and ``db``, in one pass.
 

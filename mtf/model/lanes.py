@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
+from mtf.compiled import cached_njit
+
 intrinsic: Any = extending.intrinsic
 """Untyped: mypy would take the compiler's own arguments for those of a call."""
-compiled: Any = numba.njit(cache=True, nogil=True)
+compiled: Any = cached_njit(nogil=True)
 """Makes kernels of functions."""
 LANES = 16
 REAL, WHOLE = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)

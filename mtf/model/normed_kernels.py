@@ -13,6 +13,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 from mtf.model.separable_kernels import SLOTS, clear
 from mtf.model.tile_kernels import (
     add_outer,
@@ -110,7 +111,7 @@ def take(sums, total, product):
         sums[0, c] = sums[1, c] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def stem(first, last, x, valid, weight, bias, out, count, mean, spread):
     """The stem, up to its norm; moments of each row."""
     channels = x.shape[2]
@@ -119,7 +120,7 @@ def stem(first, last, x, valid, weight, bias, out, count, mean, spread):
         count[b] = moments(out[b], valid[b], mean[b], spread[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def skip(first, last, x, valid, norm, skip, out):
     """The norm and ReLU of a pointwise convolution, and the skip of that, added to ``out``.
 
@@ -132,7 +133,7 @@ def skip(first, last, x, valid, norm, skip, out):
         multiply(z, dim, 1, dim, skip, out[b], out.shape[2], -np.inf, time, out[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def depthwise(
     first, last, x, valid, norm, skip, out, taps, bias, begin, step, said, count, mean, spread
 ):
@@ -150,7 +151,7 @@ def depthwise(
         count[b] = moments(said[b], valid[b], mean[b], spread[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def pointwise(first, last, x, valid, norm, mix, bias, said, count, mean, spread):
     """The norm and ReLU of a depthwise convolution, then the pointwise one; moments of each row."""
     time, dim = x.shape[1:]
@@ -163,7 +164,7 @@ def pointwise(first, last, x, valid, norm, mix, bias, said, count, mean, spread)
         count[b] = moments(said[b], valid[b], mean[b], spread[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def skip_backward(first, last, g, x, valid, norm, mean, total, product, by_out, skip_out, by_skip):
     """Gradients of ``skip``, up to the output of the norm that it begins with.
 
@@ -184,7 +185,7 @@ def skip_backward(first, last, g, x, valid, norm, mean, total, product, by_out, 
         take(sums, total[b], product[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def depthwise_backward(
     first,
     last,
@@ -235,7 +236,7 @@ def _add_skip(g, z, by_out, skip_out, by_skip):
         add_outer(by_out, z, time, by_skip)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def pointwise_backward(
     first, last, g, x, valid, norm, mean, total, product, mix_out, said, by_norm, by_mix
 ):
@@ -259,7 +260,7 @@ def pointwise_backward(
         take(sums, total[b], product[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def stem_backward(first, last, g, x, valid, said, by_norm, by_stem):
     """Gradient by what the stem said, in place of that by its norm.
 

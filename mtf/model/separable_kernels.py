@@ -11,6 +11,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 from mtf.model.tile_kernels import (
     add_outer,
     add_slots,
@@ -25,7 +26,7 @@ SLOTS = 32
 channels."""
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def encode(
     first,
     last,
@@ -86,7 +87,7 @@ def encode(
             z = said
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def encode_backward(
     first,
     last,
@@ -152,7 +153,7 @@ def encode_backward(
             copy(g, by_x[b])
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def step_once(
     x,
     stem,

@@ -118,6 +118,7 @@ class Beside:
         first = reader.read[0]
         assert isinstance(first, nn.Linear)
         elements = first.in_features // 2
+        values, valid = np.asarray(values), np.asarray(valid)
         if values.ndim != 2 or values.shape[1] != elements or values.shape != valid.shape:
             raise DataError(
                 f"side input {name!r} has values of shape {list(values.shape)} and a mask of "

@@ -8,9 +8,9 @@ All streams lie one behind the other in the same arrays. A running sum restarts 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 from mtf.market.flow import NO_SLOT, PIECE
 
 # Columns of the plan of a stream: what does not change.
@@ -24,7 +24,7 @@ LAST_SLOT, ROW_SLOT, PRESENT = range(3)
 SIGMA, VOLUME_MEAN, LAST_CLOSE, LOG_SIGMA, LOG_AGE, AGE_MS = range(6)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def add_rows(row, encoded, usable, fresh, sums, count):
     """Running sums and counts of slots of one piece, the first of which stands at ``row``.
 
@@ -53,7 +53,7 @@ def add_rows(row, encoded, usable, fresh, sums, count):
         count[row + i] = counted
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def counted_before(slot, plan, standing, count):
     """Valid slots of the history before a slot."""
     slot = min(slot, standing[END])
@@ -62,7 +62,7 @@ def counted_before(slot, plan, standing, count):
     return count[plan[OFFSET] + (slot - 1) % plan[SIZE]]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def look(time, plan, standing, max_age, scale, last, count, slots, figures):
     """What is known of every stream at ``time``; False where one can't be asked any more."""
     for i in range(len(plan)):
@@ -95,7 +95,7 @@ def look(time, plan, standing, max_age, scale, last, count, slots, figures):
             slots[i, PRESENT] = 0
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def running(slot, base, own, at, sums, totals, out):
     """Sum of all slots from the start of piece ``base`` up to, not including, ``slot``."""
     piece = slot // PIECE
@@ -109,7 +109,7 @@ def running(slot, base, own, at, sums, totals, out):
         out[k] = total[k] + partial[k]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def pool_stream(last_slot, own, at, spans, sums, count, totals, edges, pooled, mask):
     """Means over the spans of one stream into ``pooled`` and which of them have a valid slot.
 
@@ -147,7 +147,7 @@ def pool_stream(last_slot, own, at, spans, sums, count, totals, edges, pooled, m
             pooled[token, k] = np.float32((high[k] - low[k]) * share)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def pool_streams(chosen, plan, standing, slots, spans, sums, count, totals, edges, pooled, mask):
     """``pool_stream`` of each chosen stream, unless nothing that it reads has changed.
 
@@ -169,7 +169,7 @@ def pool_streams(chosen, plan, standing, slots, spans, sums, count, totals, edge
         at[POOLED_LAST], at[POOLED_END], at[POOLED_RESCANS] = last_slot, end, at[RESCANS]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def dress(plan, slots, figures, spans, pooled, mask, place, about, tokens, shown):
     """Embed the pooled tokens of every stream, or show that it is missing.
 

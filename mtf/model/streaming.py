@@ -41,6 +41,7 @@ from mtf.model.tokens import pool
 from mtf.plugins.contracts import Encoder
 
 Candle = Float64[np.ndarray, " 5"]
+Milliseconds = int | np.integer
 THERE = np.ones(1, np.bool_)
 Sides = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Side inputs by name: values and which are there, each ``[time, element]``."""
@@ -92,9 +93,9 @@ class Streaming:
     def update(
         self,
         stream: str,
-        open_time_ms: int,
+        open_time_ms: Milliseconds,
         candle: Candle,
-        available_at_ms: int | None = None,
+        available_at_ms: Milliseconds | None = None,
     ) -> Outcome:
         """Take a closed candle of a delivered stream.
 
@@ -109,13 +110,14 @@ class Streaming:
             What became of it; counted in ``counts``.
 
         Raises:
-            DataError: no such stream, no candle of it, or one that lies far ahead.
+            DataError: no such stream, no candle of it, one that lies far ahead, or too many that
+                wait.
         """
         flow = self._delivered(stream)
         candle = np.asarray(candle, np.float64)
-        slot = flow.slot_of(open_time_ms)
-        check_candle(stream, open_time_ms, candle)
-        known_ms = self.time_ms if available_at_ms is None else available_at_ms
+        slot = flow.slot_of(int(open_time_ms))
+        check_candle(stream, int(open_time_ms), candle)
+        known_ms = self.time_ms if available_at_ms is None else int(available_at_ms)
         if known_ms > max(self.time_ms, self._due(flow, slot)):
             return self._wait(flow, known_ms, slot, candle)
         return self._take(flow, slot, candle)
@@ -139,7 +141,7 @@ class Streaming:
         for buckets in self.buckets[stream]:
             self._extend_derived(buckets, candles)
 
-    def decide(self, time_ms: int, sides: Sides | None = None) -> Outputs:
+    def decide(self, time_ms: Milliseconds, sides: Sides | None = None) -> Outputs:
         """What every head says at a time.
 
         Args:
@@ -152,6 +154,7 @@ class Streaming:
         Raises:
             DataError: the time lies before an earlier decision, or further back than streams reach.
         """
+        time_ms = int(time_ms)
         self._go_to(time_ms)
         table = self.table
         table.look(time_ms)
@@ -263,7 +266,12 @@ class Streaming:
                 same = kept == candle.tolist()
                 return flow.count(Outcome.REPEATED if same else Outcome.CONFLICTING)
         if len(waiting) >= flow.size:
-            return flow.count(Outcome.TOO_LATE)
+            raise DataError(
+                f"stream {flow.spec.name}: {len(waiting):,} candles wait until they may be known",
+                f"a decision before there are more: it lets in what was known by its time, after "
+                f"{iso(waiting[0][0])}",
+                "ask for decisions in the order of time, or give the history by extend",
+            )
         insort(waiting, (available_at_ms, slot, candle.tolist()))
         return Outcome.WAITING
 

@@ -8,16 +8,16 @@ Norms and GELU are of flat float32; the length of a row, or of all, is a multipl
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 from mtf.model.lanes import LANES, add, fma, load, mul, spread, store, sub, total
 from mtf.model.row_kernels import normal_law
 
 real = np.float32
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def normalise(x, weight, bias, eps, out):
     """Layer norm of every row."""
     dim = len(weight)
@@ -36,7 +36,7 @@ def normalise(x, weight, bias, eps, out):
             store(out, begin + d, fma(unit, load(weight, d), load(bias, d)))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def gelu(x, out):
     """Every value times the normal distribution function there."""
     for at in range(0, len(x), LANES):
@@ -45,7 +45,7 @@ def gelu(x, out):
         store(out, at, mul(value, share))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def select_rows(x, mask, other, out):
     """Rows ``[row, dim]`` where the mask, ``other`` elsewhere."""
     for row in range(len(mask)):
@@ -57,7 +57,7 @@ def select_rows(x, mask, other, out):
             into[:] = other
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def softmax(x, out):
     """Shares of every row ``[row, column]``."""
     for row in range(len(x)):

@@ -21,6 +21,8 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from mtf.compiled import cached_njit
+
 VECTOR_BYTES = 64
 ROWS = 4
 AT_ONCE = 32
@@ -313,7 +315,7 @@ def _add_tap(x, grad, ahead, low, high, wide, tap, c, out):
         _thin_taps_row(out, o, w, x, i, 0, w, grad, g, w, high - low, out, o, 0, -np.inf)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached_njit(nogil=True)
 def convolve_across(x, weight, bias, dilation, out):
     """``out[t] = max(0, bias + sum_k x[t - shift_k] @ weight[k])``: the ordinary convolution.
 

@@ -119,7 +119,7 @@ def outcome_of(folder: Path) -> Outcome | None:
     try:
         content.pop("schema")
         return Outcome(**{**content, "values": from_json(content["values"])})
-    except (LookupError, TypeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path} can't be used: {error!r}",
             "the file exactly as mtf wrote it",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +30,13 @@ def values_of(space: Sequence[Dimension], params: Mapping[str, Label]) -> dict[s
     return {one.key: _value(one, params[one.key]) for one in space}
 
 
-def grid(space: Sequence[Dimension]) -> list[dict[str, Label]]:
-    """Every combination in order, the last key fastest."""
+def grid(space: Sequence[Dimension], most: int | None = None) -> list[dict[str, Label]]:
+    """Every combination in order, the last key fastest; the first ``most`` of them."""
     keys = [one.key for one in space]
-    return [
-        dict(zip(keys, point, strict=True)) for point in itertools.product(*map(_points, space))
-    ]
+    # So many points take no more values than that of any key.
+    values = [itertools.islice(_points(one), most) for one in space]
+    points = itertools.islice(itertools.product(*values), most)
+    return [dict(zip(keys, point, strict=True)) for point in points]
 
 
 def _distribution(dimension: Dimension) -> BaseDistribution:
@@ -56,21 +57,39 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(float(low), _last(dimension), step=float(search.step))
 
 
-def _points(dimension: Dimension) -> list[Any]:
+def _points(dimension: Dimension) -> Iterator[Any]:
     """All values of a key that has finitely many, as Optuna keeps them."""
-    search = dimension.search
-    if search.choices is not None:
-        return [_label(one) for one in search.choices]
-    # As decimals, as Optuna does: three steps of 0.1 are 0.30000000000000004 otherwise.
-    low, high, step = (Decimal(str(one)) for one in (*search.ends, search.step or 1))
-    kind = int if dimension.whole else float
-    return [kind(low + step * index) for index in range(int((high - low) / step) + 1)]
+    choices = dimension.search.choices
+    if choices is not None:
+        return map(_label, choices)
+    return (_point(dimension, index) for index in range(_steps(dimension) + 1))
 
 
 def _last(dimension: Dimension) -> Any:
     """The largest value that a range reaches by its steps: Optuna wants it as the high end."""
     search = dimension.search
-    return search.high if dimension.whole and search.step is None else _points(dimension)[-1]
+    if dimension.whole and search.step is None:
+        return search.high
+    return _point(dimension, _steps(dimension))
+
+
+def _point(dimension: Dimension, index: int) -> Any:
+    """A value of a range, so many steps from its low end."""
+    low, _, step = _range(dimension)
+    return (int if dimension.whole else float)(low + step * index)
+
+
+def _steps(dimension: Dimension) -> int:
+    """How many steps of a range lead to its last value."""
+    low, high, step = _range(dimension)
+    return int((high - low) / step)
+
+
+def _range(dimension: Dimension) -> tuple[Decimal, Decimal, Decimal]:
+    """Ends and step as decimals, as Optuna has them: 3 * 0.1 is 0.30000000000000004 otherwise."""
+    search = dimension.search
+    low, high = search.ends
+    return Decimal(str(low)), Decimal(str(high)), Decimal(str(search.step or 1))
 
 
 def _value(dimension: Dimension, label: Label) -> Any:

@@ -63,7 +63,8 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.plan = plan
         self.distributions = distributions(plan.space)
-        self.points = grid(plan.space) if plan.sweep.sampler == "grid" else None
+        sweep = plan.sweep
+        self.points = grid(plan.space, sweep.trials) if sweep.sampler == "grid" else None
         (folder / f"{FILE}.lock").unlink(missing_ok=True)
         self._study = optuna.create_study(
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(folder / FILE))),

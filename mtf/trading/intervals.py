@@ -52,7 +52,7 @@ def of_trades(pnl: Float64[np.ndarray, " trade"], resamples: int, seed: int) -> 
     return _ends(pieces, "trades")
 
 
-def _ends(pieces: list[dict[str, Draws]], over: str) -> dict[str, Ends]:
+def _ends(pieces: list[dict[str, np.ndarray]], over: str) -> dict[str, Ends]:
     names = pieces[0] if pieces else {}
     return {
         name: (*interval_ends(np.concatenate([piece[name] for piece in pieces])), over)

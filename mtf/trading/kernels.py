@@ -7,8 +7,9 @@ arrays; tables are made of them elsewhere.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mtf.compiled import cached_njit
 
 OPEN, INCREASE, REDUCE, CLOSE, STOP_LOSS, TAKE_PROFIT, LIQUIDATION = range(7)
 """What a fill is."""
@@ -20,7 +21,7 @@ A_HAIR = 1.0 + 1e-12
 """950 ticks must not become 949 because 0.1 is no binary fraction."""
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def orders(times, exposure, open_time, valid, latency):
     """Which decision is filled at the open of which bar: the changes of target only.
 
@@ -50,7 +51,7 @@ def orders(times, exposure, open_time, valid, latency):
     return bars[:count], rows[:count]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def set_liquidation(account, margin):
     """The price at which equity falls to ``margin`` times the position's value.
 
@@ -63,7 +64,7 @@ def set_liquidation(account, margin):
         account[LIQUIDATED_AT] = cash / (-held * (1.0 + margin))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def fill(account, fills, costs, bar, kind, size, price, fee, slip, row):
     """Buy or sell ``size`` (signed) and book what it costs.
 
@@ -87,7 +88,7 @@ def fill(account, fills, costs, bar, kind, size, price, fee, slip, row):
         account[CASH] = 0.0
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def pay_funding(account, costs, by_trade, bar, rate, price):
     """Longs pay positive rates, shorts get them; nobody pays more than there is."""
     held = account[HELD]
@@ -99,7 +100,7 @@ def pay_funding(account, costs, by_trade, bar, rate, price):
     by_trade[int(account[TRADES]) - 1] += paid
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def touched(account, opens, high, low):
     """What ends the position within a candle, and at which price; -1 = nothing.
 
@@ -129,7 +130,7 @@ def touched(account, opens, high, low):
     return -1, np.nan
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def end_position(account, fills, costs, bar, opens, high, low, fees, slip):
     """End the position if something in these prices does: stop, take-profit or liquidation."""
     if account[HELD] == 0.0:
@@ -141,7 +142,7 @@ def end_position(account, fills, costs, bar, opens, high, low, fees, slip):
         fill(account, fills, costs, bar, kind, -account[HELD], price, fees[0], slip, -1)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def whole_lots(size, lot):
     """A size rounded down to lots, towards nothing."""
     if lot == 0.0:
@@ -149,7 +150,7 @@ def whole_lots(size, lot):
     return np.sign(size) * np.floor(abs(size) / lot * A_HAIR) * lot
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def exit_price(price, tick, selling):
     """A price of a stop or take-profit on the grid of ticks, never better for who asks it."""
     if tick == 0.0:
@@ -159,7 +160,7 @@ def exit_price(price, tick, selling):
     return np.ceil(price / tick / A_HAIR) * tick
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def set_exits(account, price, stop_loss, take_profit, tick):
     """Stop and take-profit of a position filled at ``price``; NaN distances = none."""
     side = 1.0 if account[HELD] > 0.0 else -1.0
@@ -170,7 +171,7 @@ def set_exits(account, price, stop_loss, take_profit, tick):
         account[TAKE] = exit_price(price * (1.0 + side * take_profit), tick, side > 0.0)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def rebalance(
     account, fills, costs, bar, price, exposure, row, stop_loss, take_profit, fees, slip, tick, lot,
     least,
@@ -202,7 +203,7 @@ def rebalance(
         set_exits(account, price, stop_loss, take_profit, tick)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def simulate(
     marks, costs, fills, by_trade, ohlc, valid, order_bar, order_row, exposure, stop_loss,
     take_profit, paid_bar, paid_at_open, paid_rate, capital, fees, slip, margin, tick, lot, least,
@@ -287,7 +288,7 @@ def simulate(
     return int(account[FILLS]), account[SHORTFALL]
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def ruled(signal, holding, cooldown, dead_band):
     """Target weights from what each decision signals, under rules of time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from mtf.config import plugin_spec, schema, sections
 from mtf.config.load import load_config, parse_config, resolved, shipped_configs
 from mtf.config.yaml_text import parse_yaml
+from mtf.errors import ConfigError
 from mtf.market.timeframe import Timeframe
 
 SMALL: dict[str, Any] = {
@@ -241,3 +243,9 @@ def test_shipped_configs_introduce_themselves() -> None:
         introduction = "\n".join(lines[:10])
         for word in ("needs:", "run:", "override:", "time:"):
             assert word in introduction
+
+
+def test_mistakes_travel_between_processes() -> None:
+    with pytest.raises(ConfigError) as told:
+        load_config("dsc_mtf", ["training.epochs=0"])
+    assert str(pickle.loads(pickle.dumps(told.value))) == str(told.value)

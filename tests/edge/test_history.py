@@ -89,3 +89,40 @@ def test_the_same_candle_twice_is_one_and_another_one_is_a_message() -> None:
     assert not history.add(3, candle)
     with pytest.raises(RunnerError, match="two candles of 180000 ms"):
         history.add(3, candle._replace(close=2.5))
+
+
+def steady(seed: int, slots: int) -> list[Candle]:
+    """Candles of the slots from 0 on, each known at its close."""
+    path = 50 * np.exp(np.cumsum(np.random.default_rng(seed).normal(0, 0.003, slots)))
+    return [Candle(p, p, p, p, 1.0, FRAME.close_time(slot)) for slot, p in enumerate(path.tolist())]
+
+
+@pytest.mark.parametrize("delivered", [100, 250], ids=["in order", "late itself"])
+@pytest.mark.parametrize("known", [340, 900], ids=["known soon", "known once all is gone"])
+def test_a_candle_known_later_than_candles_are_kept_is_as_if_it_never_came(
+    delivered: int, known: int
+) -> None:
+    candles = steady(0, 1_000)
+    spec = replace(SPEC, keep=130, latency_ms=0)
+    whole, lacking = (History(spec, features_of("ohlcv", OPTIONS)) for _ in range(2))
+    sigmas: dict[History, list[float]] = {whole: [], lacking: []}
+    for slot, candle in enumerate(candles):
+        if slot == delivered:
+            whole.add(100, candles[100]._replace(available_at=FRAME.close_time(known)))
+        for history, found in sigmas.items():
+            if slot != 100:
+                history.add(slot, candle)
+            history.advance(FRAME.close_time(slot))
+            found.append(history.features.scale.sigma)
+    assert np.array_equal(sigmas[whole], sigmas[lacking], equal_nan=True)
+    assert (whole.too_late, whole.rescans) == (1, 0)
+    assert whole.candles == lacking.candles
+
+
+def test_a_candle_of_the_far_future_does_not_keep_those_before_it() -> None:
+    history = History(replace(SPEC, keep=130), features_of("ohlcv", OPTIONS))
+    candles = steady(1, 1_000)
+    for slot in (0, 999, *range(1, 999)):
+        history.add(slot, candles[slot])
+        history.advance(FRAME.close_time(min(slot, 998)) + 500 if slot != 999 else 0)
+    assert len(history.candles) < 130 + 2 * 64

@@ -191,6 +191,17 @@ def test_longer_candles_are_those_of_the_whole_history(
         )
 
 
+def test_more_longer_candles_at_once_than_there_is_room_for_are_all_told() -> None:
+    candles = random_candles(3_000, 1, first_slot=FIRST).trim()
+    longer = flow_of(reach=64, timeframe="5m")
+    assert longer.size * 5 < len(candles), "their places are taken more than once"
+    found = dict(Buckets(CLOCK, longer).add(candles.first_slot, candles.ohlcv, candles.valid))
+    expected = resample(candles, longer.spec.timeframe)
+    rows = np.flatnonzero(expected.valid)
+    assert list(found) == (expected.first_slot + rows).tolist()
+    np.testing.assert_allclose(list(found.values()), expected.ohlcv[rows], rtol=1e-14)
+
+
 @given(st.integers(0, 10_000), st.integers(0, 20))
 @settings(max_examples=12, deadline=None)
 def test_the_forming_candle_is_that_of_the_history_so_far(seed: int, delay: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,29 @@ def test_the_graphs_of_a_small_model_say_what_it_says(linear: tuple[HybridModel,
     assert graph_check.difference(said, of_windows, made_up) < 1e-5
     tokens = made_up | graph_check.tokens_of(model, batch)
     assert graph_check.difference(said, session(answer_graph(model, ASKED)), tokens) < 1e-5
+
+
+class Saying:
+    """A session that says what it was given, whatever it is asked."""
+
+    def __init__(self, said: list[np.ndarray]) -> None:
+        self.said = said
+
+    def get_inputs(self) -> list[Any]:
+        return [SimpleNamespace(name="x", shape=["decision", 1])]
+
+    def run(self, names: list[str], given: graph_check.Arrays) -> list[np.ndarray]:
+        return self.said
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_output_that_is_nan_is_no_agreement(place: int) -> None:
+    said = {"action": {"logits": np.array([[1.0]]), "probs": np.array([[2.0]])}}
+    answers = [np.array([[1.0]]), np.array([[2.5]])]
+    given = {"x": np.zeros((1, 1))}
+    assert graph_check.difference(said, Saying(answers), given) == 0.25
+    answers[place] = np.array([[np.nan]])
+    assert np.isnan(graph_check.difference(said, Saying(answers), given))
 
 
 def test_one_step_after_another_encodes_what_the_whole_window_does() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from mtf.model import in_cache
+from mtf.model import in_cache, layer_kernels
 from mtf.model.attention import AttentionBlock, FeedForward, TransformerLayer
 from mtf.model.fusion import Attention
 from mtf.model.in_cache import applies, attended
@@ -213,3 +213,27 @@ def test_a_graph_of_a_fusion_is_of_torchs_operations_alone() -> None:
     foreign = {name for name in names if not name.startswith("aten.")}
     assert any("scaled_dot_product_attention" in name for name in names)
     assert foreign <= {"<built-in function getitem>"}
+
+
+def test_a_source_without_a_key_has_a_backward() -> None:
+    block = shaken(AttentionBlock(48, 3, 0.0, cross=True))
+    x = torch.randn(2, 4, 48, requires_grad=True)
+    block(x, None, torch.randn(2, 0, 48)).sum().backward()
+    assert x.grad is not None
+    assert_close(x.grad, torch.ones_like(x))
+
+
+def test_nothing_is_kept_where_no_gradient_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x, kept = shaken(FeedForward(32, 64, 0.0)), torch.randn(BATCH, 3, 32), []
+    plain = layer_kernels.feed_forward
+
+    def watched(*given: object) -> None:
+        kept.append(len(given[-1][1]))  # type: ignore[index]
+        plain(*given)
+
+    monkeypatch.setattr(layer_kernels, "feed_forward", watched)
+    learned = layer(x)
+    with torch.inference_mode():
+        told = layer(x)
+    assert kept == [BATCH * 3 * 64, 0]
+    assert torch.equal(learned, told)

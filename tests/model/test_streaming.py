@@ -272,6 +272,27 @@ def test_mistakes_are_told() -> None:
         streaming_of(config, whole_model(config).train())
 
 
+def test_more_candles_than_can_wait_are_told_and_not_dropped() -> None:
+    streaming, candle = engine(reach=50), np.array([1.0, 2.0, 0.5, 1.5, 0.0])
+    opened, size = START * MINUTE, streaming.flows["1m"].size
+    for slot in range(size):
+        streaming.update("1m", opened + slot * MINUTE, candle, opened + (slot + 2) * MINUTE)
+    with pytest.raises(DataError, match="give the history by extend"):
+        streaming.update("1m", opened + size * MINUTE, candle, opened + (size + 2) * MINUTE)
+    streaming.decide(opened + size * MINUTE)
+    again = streaming.update("1m", opened + size * MINUTE, candle, opened + (size + 2) * MINUTE)
+    assert again == Outcome.WAITING
+
+
+def test_numbers_of_numpy_are_kept_as_such_that_a_file_can_hold() -> None:
+    streaming, candle = engine(), np.array([1.0, 2.0, 0.5, 1.5, 0.0])
+    opened = np.int64(START * MINUTE)
+    streaming.update("1m", opened, candle, opened + 5 * MINUTE)
+    streaming.decide(opened + MINUTE)
+    assert type(streaming.time_ms) is int
+    assert [type(when) for when, *_ in streaming.waiting["1m"]] == [int]
+
+
 def test_before_any_candle_every_stream_is_missing() -> None:
     streaming = engine()
     said = flat(streaming.decide(int(minutes(0)[0])))

@@ -44,7 +44,13 @@ def test_an_outcome_survives_writing(tmp_path: Path) -> None:
     assert found == whole
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"schema": 1, "values": [], "x": 2}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", "[]", "{", '{"schema": 1, "values": [], "x": 2}'),
+        *('{"schema": 1, "values": ["a"]}', f'{{"schema": 1, "values": [1{"0" * 400}]}}'),
+    ],
+)
 def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / RESULT).write_text(text)
     with pytest.raises(CheckpointError, match=r"result\.json"):

@@ -50,3 +50,19 @@ def test_a_grid_has_every_combination_the_last_key_fastest() -> None:
     points = grid(space)
     assert [point["b"] for point in points] == [2, 4, 6, 2, 4, 6]
     assert [values_of(space, point)["a"] for point in points] == [GRU] * 3 + [[1, 2]] * 3
+
+
+def test_a_range_of_very_many_steps_is_not_written_out() -> None:
+    space = [dimension("x", low=0.5, high=1e9, step=1), dimension("y", True, low=1, high=10**9)]
+    assert distributions(space) == {
+        "x": FloatDistribution(0.5, 999_999_999.5, step=1),
+        "y": IntDistribution(1, 10**9),
+    }
+    first = [{"x": 0.5, "y": 1}, {"x": 0.5, "y": 2}, {"x": 0.5, "y": 3}]
+    assert grid(space, 3) == first
+
+
+def test_the_first_points_of_a_grid_are_those_of_the_whole() -> None:
+    space = [dimension("a", choices=[1, 2]), dimension("b", True, low=2, high=7, step=2)]
+    whole = grid(space)
+    assert [grid(space, most) for most in range(9)] == [whole[:most] for most in range(9)]

@@ -8,35 +8,36 @@ NaN where there are too few candles. Averages start at the oldest candle given, 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 
-@numba.njit(cache=True)
+
+@cached_njit()
 def mean(x, n):
     """Mean of the last n."""
     return x[len(x) - n :].mean() if 0 < n <= len(x) else np.nan
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def deviation(x, n):
     """Population standard deviation of the last n."""
     return x[len(x) - n :].std() if 0 < n <= len(x) else np.nan
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def still(spread, middle):
     """Whether prices that differ so little from their mean are equal but for rounding."""
     return spread <= 1e-12 * middle
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def change(x, n):
     """Difference to the value n before."""
     return x[-1] - x[-1 - n] if n < len(x) else np.nan
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def averages(x, n, share):
     """Exponential averages at every place from n - 1 on; the first one is a plain mean."""
     if len(x) < n:
@@ -48,25 +49,25 @@ def averages(x, n, share):
     return found
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def ema(x, n):
     """Exponential averages with a share of 2 / (n + 1)."""
     return averages(x, n, 2.0 / (n + 1))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def wilder(x, n):
     """Exponential averages with Wilder's share, 1 / n."""
     return averages(x, n, 1.0 / n)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def last(x):
     """The last value; NaN where there is none."""
     return x[-1] if len(x) > 0 else np.nan
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def rsi(close, n):
     """Wilder's relative strength, 0 … 100; 50 where nothing moves."""
     moves = np.diff(close)
@@ -76,7 +77,7 @@ def rsi(close, n):
     return 100.0 * gain / (gain + loss)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def macd(close, fast, slow, signal):
     """The difference of two averages, and its own average."""
     slower = ema(close, slow)
@@ -87,14 +88,14 @@ def macd(close, fast, slow, signal):
     return line[-1], last(ema(line, signal))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def true_range(high, low, close):
     """Of every candle but the first."""
     before = close[:-1]
     return np.maximum(high[1:], before) - np.minimum(low[1:], before)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def directional(high, low, close, n):
     """Wilder's +DI, -DI and ADX, 0 … 100."""
     up, down = np.diff(high), -np.diff(low)
@@ -113,7 +114,7 @@ def directional(high, low, close, n):
     )
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def place(high, low, close, n, back):
     """Where the close of ``back`` candles ago stood in the range of n candles, 0 … 1."""
     end = len(close) - back
@@ -125,7 +126,7 @@ def place(high, low, close, n, back):
     return (close[end - 1] - bottom) / (top - bottom)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def cci(typical, n):
     """Commodity channel index: distance from the mean in 0.015 mean absolute deviations."""
     if len(typical) < n:
@@ -136,7 +137,7 @@ def cci(typical, n):
     return 0.0 if still(spread, middle) else (recent[-1] - middle) / (0.015 * spread)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def money_flow(typical, volume, n):
     """Share of the money of the last n candles that moved up, 0 … 1; 0.5 where none moved."""
     if len(typical) <= n:
@@ -151,7 +152,7 @@ def money_flow(typical, volume, n):
     return 0.5 if up + down == 0.0 else up / (up + down)
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def signed_volume(close, volume, n):
     """Volume of rising less that of falling candles over that of all, of the last n."""
     if len(close) <= n:
@@ -163,7 +164,7 @@ def signed_volume(close, volume, n):
     return 0.0 if total == 0.0 else signed / total
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def vwap(typical, volume, n):
     """Mean price of the last n candles by volume; the plain mean where nothing was traded."""
     if len(typical) < n:
@@ -173,7 +174,7 @@ def vwap(typical, volume, n):
     return prices.mean() if total == 0.0 else (prices * sizes).sum() / total
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def aroon(high, low, n):
     """Aroon oscillator, -1 … 1: how much newer the last n + 1 candles' high is than their low."""
     if len(high) <= n:
@@ -187,13 +188,13 @@ def aroon(high, low, n):
     return (top - bottom) / n
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def log_ratio(one, other, share):
     """``ln((one + share other) / (other + share other))``; 0 where ``other`` is 0."""
     return 0.0 if other == 0.0 else np.log((one + share * other) / (other + share * other))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def seen_candles(ohlcv, valid, available_at, time, end, length):
     """The candles of the ``length`` rows before ``end`` that are known at ``time``."""
     rows = np.empty(length, np.int64)

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mtf.compiled import cached_njit
 
 LEAST = 0.01  # of sigma: the least a volatility is taken for, so that it has a logarithm
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def log_closes(candles, time, last, start, length):
     """Ln of the close of each of ``length`` rows; NaN where not known.
 
@@ -29,7 +30,7 @@ def log_closes(candles, time, last, start, length):
     return found
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def returns_over(close, now, horizons, sigma, out):
     """Log returns up to place ``now`` over some horizons, over sigma and their root."""
     for i, n in enumerate(horizons):
@@ -37,7 +38,7 @@ def returns_over(close, now, horizons, sigma, out):
             out[i] = (close[now] - close[now - n]) / (sigma * np.sqrt(n))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def volatility_over(close, now, horizons, sigma, out):
     """Ln of the root mean square of a candle's log returns over sigma; half of them are enough."""
     for i, n in enumerate(horizons):
@@ -51,7 +52,7 @@ def volatility_over(close, now, horizons, sigma, out):
             out[i] = np.log(max(np.sqrt(total / count) / sigma, LEAST))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def together(close, own, now, n):
     """Correlation of the candles' log returns over n, and beta; half of them are enough."""
     x = y = xx = yy = xy = 0.0
@@ -73,7 +74,7 @@ def together(close, own, now, n):
     return both / np.sqrt(varies * own_varies), both / varies
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def market_vectors(reference, own, ahead, times, row, own_row, sigma, over, horizons, out):
     """Fill ``out [decision, element]``: returns, volatilities, correlations, betas.
 

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mtf.compiled import cached_njit
 from mtf.market.side import kernels as of
 
 ELEMENTS = 40
@@ -14,7 +14,7 @@ VOLUME_SHARE = 0.01  # of a mean volume, so that no volume has a logarithm
 LEAST = 0.01  # of sigma: the least a volatility is taken for, so that it has a logarithm
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def technical_vectors(ohlcv, valid, available_at, times, end, length, sigma, out):
     """Fill ``out [decision, element]`` from the ``length`` rows before ``end``; NaN = not there."""
     for d in range(len(times)):
@@ -32,7 +32,7 @@ def technical_vectors(ohlcv, valid, available_at, times, end, length, sigma, out
             extremes(high, low, close, out[d, 37:40])
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def moves(log_close, sigma, out):
     """Returns over 1, 5, 15, 60, 240 candles; volatility over 15, 60, 240."""
     for i, n in enumerate((1, 5, 15, 60, 240)):
@@ -42,7 +42,7 @@ def moves(log_close, sigma, out):
         out[5 + i] = np.log(max(of.deviation(returns, n) / sigma, LEAST))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def momentum(close, sigma, out):
     """RSI 7, 14, 28; MACD, its signal, their difference."""
     for i, n in enumerate((7, 14, 28)):
@@ -52,7 +52,7 @@ def momentum(close, sigma, out):
     out[3], out[4], out[5] = line / unit, signal / unit, (line - signal) / unit
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def distances(close, sigma, out):
     """From plain means over 10, 20, 50, 100, 200; exponential 9, 21, 50, 100; Bollinger's bands."""
     for i, n in enumerate((10, 20, 50, 100, 200)):
@@ -64,7 +64,7 @@ def distances(close, sigma, out):
     out[10] = np.log(max(spread / (mean * sigma), LEAST))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def ranges(high, low, close, sigma, out):
     """ATR, ADX, +DI - -DI, stochastic %K and %D, CCI."""
     size = of.last(of.wilder(of.true_range(high, low, close), 14))
@@ -76,7 +76,7 @@ def ranges(high, low, close, sigma, out):
     out[5] = of.cci((high + low + close) / 3, 20) / 100
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def volumes(high, low, close, volume, sigma, out):
     """Money flow, signed volume, volume against its means, distance from the mean price."""
     typical = (high + low + close) / 3
@@ -89,7 +89,7 @@ def volumes(high, low, close, volume, sigma, out):
         out[4 + i] = np.log(close[-1] / of.vwap(typical, volume, n)) / (sigma * np.sqrt(n))
 
 
-@numba.njit(cache=True)
+@cached_njit()
 def extremes(high, low, close, out):
     """Place in the range of 20 and 100 candles, Aroon."""
     out[0] = 2 * of.place(high, low, close, 20, 0) - 1
