@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import ipaddress
-import socket
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 from archives import linear_file, path_of, serving
 from fetching import contents, stored
+from loopback import keep_to_loopback
 from rich.console import Console
 
 from mtf import fetch
@@ -27,14 +26,7 @@ START = 1_748_736_000_000  # 2025-06-01
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets connect to this machine alone."""
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: Any) -> None:
-        assert self.family == socket.AF_UNIX or ipaddress.ip_address(address[0]).is_loopback
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    keep_to_loopback(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from loopback import keep_to_loopback
 
 from mtf.data_sources.bybit import Bybit
 from mtf.errors import DataError
@@ -27,14 +25,7 @@ DAY = 86_400_000
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets connect to this machine alone."""
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: Any) -> None:
-        assert self.family == socket.AF_UNIX or ipaddress.ip_address(address[0]).is_loopback
-        connect(self, address)
-
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    keep_to_loopback(monkeypatch)
 
 
 @pytest.fixture(scope="module")
