@@ -25,6 +25,7 @@ from mtf.realtime.store import Store
 
 if TYPE_CHECKING:
     from mtf.realtime.archive import FetchedSeconds
+    from mtf.realtime.connect import Connections
     from mtf.realtime.download import Fetched
     from mtf.realtime.funding_history import FetchedFunding
     from mtf.realtime.rest import Rest
@@ -48,14 +49,16 @@ def main(
     endpoint: str | None = None,
     archive: str | None = None,
     per_second: float | None = None,
+    book: str | None = None,
+    speed: float = 1.0,
 ) -> list[Fetched]:
-    """Fetch candles, funding rates and trades, and tell what came.
+    """Fetch candles, funding rates and trades, and tell what came; listen to the order book.
 
     Args:
         exchange: ``bybit``.
         symbols: such as ETHUSDT.
         timeframes: of the candles.
-        since: from when (ISO, UTC); None = no candles, only the ``trades``.
+        since: from when (ISO, UTC); None = no candles, only ``trades`` and ``book``.
         until: up to when; None = now.
         store: folder.
         funding: funding rates of the same time, too.
@@ -64,6 +67,8 @@ def main(
         endpoint: of REST; None = the exchange.
         archive: of the trades; None = the exchange's.
         per_second: requests; None = well below the exchange's limit.
+        book: for how long the order book is listened to, such as ``1h``; None = not.
+        speed: of a stand-in, whose time passes in its own way.
 
     Returns:
         What became of the candles of every symbol and timeframe.
@@ -77,9 +82,9 @@ def main(
             f"one of {', '.join(EXCHANGES)}",
             did_you_mean(exchange, list(EXCHANGES)),
         )
-    if not symbols or (since is None and not trades):
+    if not symbols or (since is None and not trades and book is None):
         raise MtfError(
-            "found no symbol" if not symbols else "found neither --since nor --trades",
+            "found no symbol" if not symbols else "found none of --since, --trades and --book",
             "symbols, and from when",
             "such as mtf fetch bybit ETHUSDT BTCUSDT --timeframes 1m,1h --since 2024-01-01",
         )
@@ -91,6 +96,7 @@ def main(
     chosen = list(dict.fromkeys(symbols))
     place = Store(store, category)
     days = [_day(text) for text in trades]
+    lasts_ms = None if book is None else Timeframe.parse(book).duration_ms
     with live_extra("mtf fetch"):
         from mtf.realtime.connect import Connections
 
@@ -101,6 +107,8 @@ def main(
             if funding:
                 _funding(chosen, place, asked.rest, start, end)
         _seconds(chosen, days, place, asked.archive)
+        if lasts_ms is not None:
+            _book(chosen, place, asked, lasts_ms, speed)
     print(f"in {place.folder}")
     return found
 
@@ -203,6 +211,20 @@ def _seconds(
         print(f"{each.series} {each.day}: {came if each.trades else 'there'}{more}", flush=True)
 
     return fetch_seconds(symbols, days, store, archive, told)
+
+
+def _book(
+    symbols: Sequence[str], store: Store, asked: Connections, lasts_ms: int, speed: float
+) -> None:
+    """Snapshots of the order books, one a second, until it is enough or Ctrl-C."""
+    from mtf.learning.interrupt import interrupts_held
+    from mtf.realtime.books import listen
+
+    print(f"listening to the order book of {', '.join(symbols)}; Ctrl-C ends it", flush=True)
+    with interrupts_held() as stop:
+        kept = listen(symbols, store.folder, asked, lasts_ms, stop, speed=speed)
+    for symbol, rows in kept.items():
+        print(f"{symbol} order book: {counted(rows, 'snapshot')}")
 
 
 if __name__ == "__main__":

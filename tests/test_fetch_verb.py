@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from archives import linear_file, path_of, serving
 from fetching import contents, stored
@@ -64,6 +65,23 @@ def test_candles_and_funding_of_two_coins(
     assert contents(tmp_path) == before
 
 
+def test_the_order_book_is_listened_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two minutes of the market, told ten times a second of a clock that runs at 60 x."""
+    market = SyntheticMarket(start_ms=START, history_days=2)
+    with Sandbox(market, speed=60.0) as sandbox:
+        fetch.main(
+            "bybit", ["BTCUSDT"], book="2m", store=tmp_path, endpoint=sandbox.url, speed=60.0
+        )
+    assert "BTCUSDT order book: " in capsys.readouterr().out
+    files = sorted((tmp_path / "linear").glob("BTCUSDT_book_*.parquet"))
+    books = [pq.read_table(file).to_pandas() for file in files]
+    rows = sum(map(len, books))
+    assert rows >= 10
+    first = books[0].iloc[0]
+    assert first["bid_price_1"] < first["ask_price_1"]
+    assert START < first["time_ms"] < START + 10 * 60_000
+
+
 def test_what_the_exchange_does_not_have_is_told(
     market: SyntheticMarket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,7 +125,7 @@ def test_trades_become_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("bybyt", {}, "did you mean bybit"),
         ("bybit", {"symbols": []}, "found no symbol"),
         ("bybit", {"symbols": ["ethusdt"]}, "found symbol 'ethusdt'"),
-        ("bybit", {"since": None}, "neither --since nor --trades"),
+        ("bybit", {"since": None}, "none of --since, --trades and --book"),
         ("bybit", {"since": "yesterday"}, "found --since 'yesterday'"),
         ("bybit", {"until": "2020-01-01"}, "since before until"),
         ("bybit", {"trades": ["08/08/2024"]}, "found --trades '08/08/2024'"),

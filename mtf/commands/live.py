@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from mtf.commands.app import app
+from mtf.commands.app import Run, Trust, app
 
 
 @app.command()
@@ -72,6 +73,13 @@ def fetch(
     per_second: Annotated[
         float | None, typer.Option(help="Requests; well below the exchange's limit by default.")
     ] = None,
+    book: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Listen to the order book for so long: a snapshot a second."
+        ),
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Of mtf sandbox, for --book.")] = 1.0,
 ) -> None:
     """Fetch candles, funding rates and trades of an exchange: only what is missing."""
     from mtf import fetch as verb
@@ -89,4 +97,72 @@ def fetch(
         endpoint=endpoint,
         archive=archive,
         per_second=per_second,
+        book=book,
+        speed=speed,
     )
+
+
+@app.command()
+def live(
+    run: Run,
+    symbol: Annotated[
+        str | None, typer.Option(help="To trade; that of the run where not said.")
+    ] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Another host, such as that of mtf sandbox.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="Of mtf sandbox: market seconds a second.")] = 1.0,
+    signals_only: Annotated[
+        bool, typer.Option("--signals-only", help="No account, not even on paper.")
+    ] = False,
+    decision_delay: Annotated[
+        float, typer.Option(metavar="SECONDS", help="From a close until the decision.")
+    ] = 2.0,
+    lasts: Annotated[
+        str | None, typer.Option("--for", metavar="TIME", help="Of the market, such as 1h.")
+    ] = None,
+    new: Annotated[
+        bool, typer.Option("--new", help="A new account; else the last session goes on.")
+    ] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a screen.")] = False,
+    trust_plugins: Trust = False,
+) -> None:
+    """Decide live as candles close, and trade on paper, until Ctrl-C. No order is ever sent."""
+    from mtf.realtime.extra import live_extra
+
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a decision is too small to be shared
+    with live_extra("mtf live"):
+        from mtf import live as verb
+
+    verb.main(
+        run,
+        symbol=symbol,
+        endpoint=endpoint,
+        speed=speed,
+        signals_only=signals_only,
+        decision_delay_s=decision_delay,
+        lasts=lasts,
+        new=new,
+        plain=plain,
+        trust=trust_plugins,
+    )
+
+
+@app.command()
+def replay(
+    session: Annotated[
+        str, typer.Argument(metavar="SESSION", help="RUN/live/<time>, or a recording in it.")
+    ],
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="That decided, where it was moved.")
+    ] = None,
+    trust_plugins: Trust = False,
+) -> None:
+    """Go through a recorded session again: does it decide the same, and does the backtest?"""
+    from mtf.realtime.extra import live_extra
+
+    with live_extra("mtf replay"):
+        from mtf import replay as verb
+
+    if not verb.main(session, run=run, trust=trust_plugins):
+        raise typer.Exit(1)

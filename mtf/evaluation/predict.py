@@ -41,6 +41,17 @@ def predictions_of(
     return Predictions(found.times, symbol, part, columns)
 
 
+def columns_of(
+    heads: Mapping[str, Head], outputs: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What every head said, as the columns that ``predictions_of`` names, without what happened."""
+    return {
+        column: values
+        for name, head in heads.items()
+        for column, values in _outputs(name, head, outputs[name])
+    }
+
+
 def baseline_head(baseline: str, head: str) -> str:
     """Under which name a baseline stands in the place of a head."""
     return f"baseline.{baseline}.{head}"

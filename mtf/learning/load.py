@@ -82,31 +82,47 @@ def load_worlds(
         DataError: candles that are missing or can't be used.
     """
     primaries = tuple(symbols) or tuple(config.decisions.symbols)
+    first_ms, end_ms = config.decisions.start_ms, config.decisions.end_ms
     starts: dict[Key, int] = {}
     for symbol in primaries:
-        for key, start in _history_starts(config, symbol, sets, required_slots).items():
+        for key, start in history_starts(config, symbol, sets, required_slots, first_ms).items():
             starts[key] = min(start, starts.get(key, start))
     source = build("data_source", config.data)
-    requests = [Request(*key, start, config.decisions.end_ms) for key, start in starts.items()]
+    requests = [Request(*key, start, end_ms) for key, start in starts.items()]
     candles = dict(zip(starts, source.load(requests), strict=True))
-    delivery = _Delivery(candles, sets)
-    worlds = {symbol: _world(config, symbol, delivery) for symbol in primaries}
+    worlds = worlds_of(config, sets, candles, primaries)
+    for world in worlds.values():
+        for stream in world.streams.values():
+            _check_enough(stream)
     return Loaded(worlds, source, fingerprint(candles))
 
 
-def _world(config: Config, symbol: str, delivery: _Delivery) -> World:
-    """The world of one primary symbol.
+def worlds_of(
+    config: Config,
+    sets: Mapping[str, FeatureSet],
+    candles: Mapping[Key, Candles],
+    symbols: Sequence[str],
+) -> dict[str, World]:
+    """The world of every primary symbol, from candles that are there already, however few.
 
-    Raises:
-        DataError: fewer candles than a lookback.
+    Args:
+        config: the run.
+        sets: the feature set of every stream (``feature_sets``).
+        candles: of all that is delivered (``history_starts`` names it).
+        symbols: the primary symbols.
     """
+    delivery = _Delivery(candles, sets)
+    return {symbol: _world(config, symbol, delivery) for symbol in symbols}
+
+
+def _world(config: Config, symbol: str, delivery: _Delivery) -> World:
+    """The world of one primary symbol."""
     specs = {spec.name: spec for spec in config.stream_specs(symbol)}
     clock_key = (symbol, config.decisions.clock)
     for spec in _sources_first(specs):
         if spec not in delivery.computed:
             candles = _candles_of(spec, specs, delivery.candles)
             delivery.computed[spec] = compute_stream(spec, candles, delivery.sets[spec.name])
-            _check_enough(delivery.computed[spec])
     clock_candles = delivery.candles[clock_key]
     return World(
         symbol=symbol,
@@ -126,21 +142,29 @@ def fingerprint(delivered: Mapping[Key, Candles]) -> str:
     return digest.hexdigest()
 
 
-def _history_starts(
+def history_starts(
     config: Config,
     symbol: str,
     sets: Mapping[str, FeatureSet],
     required_slots: Mapping[str, int],
+    first_ms: int,
 ) -> dict[Key, int]:
-    """Earliest open time (ms) wanted of each symbol and timeframe; the clock's candles first."""
+    """Earliest open time (ms) wanted of each symbol and timeframe; the clock's candles first.
+
+    Args:
+        config: the run.
+        symbol: the primary symbol.
+        sets: the feature set of every stream (``feature_sets``).
+        required_slots: slots that a decision needs of every stream, the receptive field included.
+        first_ms: the first decision.
+    """
     specs = {spec.name: spec for spec in config.stream_specs(symbol)}
-    first = config.decisions.start_ms
     clock = config.decisions.clock
-    starts = {(symbol, clock): _back(clock, first, LABEL_WARMUP)}
+    starts = {(symbol, clock): _back(clock, first_ms, LABEL_WARMUP)}
     for spec in specs.values():
         root = _root(spec, specs)
         slots = required_slots[spec.name] + sets[spec.name].warmup
-        start = _back(spec.timeframe, first - spec.latency_ms, slots)
+        start = _back(spec.timeframe, first_ms - spec.latency_ms, slots)
         key = (root.symbol, root.timeframe)
         starts[key] = min(start, starts.get(key, start))
     return starts

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,8 @@ from mtf.errors import MtfError
 from mtf.realtime.hosts import check_url
 
 MAINNET = "wss://stream.bybit.com"
+OPERATION = '"op":'
+"""In answers and pongs, and in no message of a topic."""
 
 
 class StreamError(MtfError):
@@ -114,8 +117,11 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         ping_interval_s: between two pings.
         ping_timeout_s: how long an answer may take.
         connect_timeout_s: how long opening may take.
+        on_text: gets every text but answers and pongs as it came, before it is looked at; callbacks
+            of topics are not called then.
 
     Attributes:
+        accepted: topics whose subscription was accepted.
         ended: set when the connection is over, for whatever reason.
         failure: why; empty while it lives.
 
@@ -132,11 +138,14 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         ping_interval_s: float = 20.0,
         ping_timeout_s: float = 10.0,
         connect_timeout_s: float = 10.0,
+        on_text: Callable[[str], None] | None = None,
     ) -> None:
         """Connect."""
         self.base = check_url(url, "stream").rstrip("/")
         self.connect_timeout_s = connect_timeout_s
         self.ended = threading.Event()
+        self.accepted: set[str] = set()
+        self._on_text = on_text
         self._asking = threading.RLock()
         self.failure = ""
         super().__init__(
@@ -168,8 +177,29 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         pybit writes down what it asks for after it has asked: an answer that comes at once would
         find nothing, and kill the stream.
         """
+        if self._on_text is not None and OPERATION not in message:
+            self._on_text(message)
         with self._asking:
             super()._on_message(message)
+
+    def _process_normal_message(self, message: dict[str, Any]) -> None:
+        """Call the topic's callback; where texts are handed on, only see that it is one of ours."""
+        if self._on_text is None:
+            super()._process_normal_message(message)
+        else:
+            self._get_callback(message["topic"])
+
+    def _process_subscription_message(self, message: dict[str, Any]) -> None:
+        """Note what was accepted.
+
+        Raises:
+            StreamError: a refusal, which pybit alone would stumble over.
+        """
+        if message.get("success") is False:
+            raise StreamError(f"a subscription was refused: {str(message.get('ret_msg'))[:160]}")
+        super()._process_subscription_message(message)
+        asked = self.subscriptions.get(message.get("req_id"), "{}")
+        self.accepted.update(json.loads(asked).get("args", ()))
 
     def _connect(self, url: str) -> None:
         """Open the one connection, and read it in a thread."""
@@ -191,6 +221,8 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         why = "unknown"
         try:
             why = self.ws.read(self._on_message, self._ping, self.ping_interval, self.ping_timeout)
+        except StreamError as error:
+            why = error.found
         except Exception as error:  # of the connection, of a frame, or of a callback: all the same
             why = f"{type(error).__name__}: {str(error)[:160]}"
         finally:
@@ -217,3 +249,44 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         thread = getattr(self, "wst", None)
         if thread is not None and thread is not threading.current_thread():
             thread.join(self.connect_timeout_s)
+
+
+@dataclass(frozen=True)
+class StreamFactory:
+    """Makes one connection after the other to the same address.
+
+    Args:
+        url: scheme and host.
+        channel_type: ``linear``, ``spot``, ``inverse``.
+        ping_interval_s: between two pings.
+        ping_timeout_s: how long an answer may take.
+        connect_timeout_s: how long opening may take.
+
+    Raises:
+        HostError: an address that is not allowed.
+    """
+
+    url: str = MAINNET
+    channel_type: str = "linear"
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 10.0
+    connect_timeout_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Refuse an address before anything is sent."""
+        check_url(self.url, "stream")
+
+    def __call__(self, on_text: Callable[[str], None]) -> BybitStream:
+        """Connect.
+
+        Raises:
+            StreamError: it could not be opened.
+        """
+        return BybitStream(
+            self.url,
+            self.channel_type,
+            ping_interval_s=self.ping_interval_s,
+            ping_timeout_s=self.ping_timeout_s,
+            connect_timeout_s=self.connect_timeout_s,
+            on_text=on_text,
+        )

@@ -1,4 +1,4 @@
-"""Whom history is asked of: the exchange and its archive, or stand-ins on this machine."""
+"""Whom the market is asked of: the exchange and its archive, or stand-ins on this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from types import TracebackType
 
 from mtf.realtime.archive import ARCHIVE, ArchiveClient, check_archive
 from mtf.realtime.bybit_client import MAINNET, BybitClient
-from mtf.realtime.hosts import check_url
+from mtf.realtime.hosts import check_url, stream_url
 from mtf.realtime.pace import PER_SECOND, Pace, RealTime
 from mtf.realtime.rest import Rest
 
@@ -34,6 +34,7 @@ class Connections:
     ) -> None:
         """Refuse what can't be before anything is done."""
         self.endpoint = check_url(endpoint or MAINNET, "rest")
+        self.streams = stream_url(self.endpoint)
         self.files = check_archive(archive or ARCHIVE)
         self.category = category
         self.per_second = PER_SECOND if per_second is None else per_second

@@ -39,6 +39,14 @@ def is_loopback(url: str) -> bool:
     return _split(url)[1] in LOOPBACK
 
 
+def stream_url(endpoint: str) -> str:
+    """Where the streams of a REST address are: ``api`` is ``stream`` there, http is ws."""
+    scheme, _, host = endpoint.rstrip("/").partition("://")
+    if not is_loopback(endpoint):
+        host = host.replace("api", "stream", 1)
+    return f"{'wss' if scheme == 'https' else 'ws'}://{host}"
+
+
 def check_url(url: str, use: Use) -> str:
     """The address, if something may be sent to it.
 

@@ -99,9 +99,21 @@ def ask_candles(
     Raises:
         ExchangeError: no answer, or a refusal.
     """
-    rows = rest.ask(
+    rows = ask_rows(rest, category, symbol, timeframe, start_ms, end_ms)
+    return read_rows(rows, timeframe, start_ms, end_ms)
+
+
+def ask_rows(
+    rest: Rest, category: str, symbol: str, timeframe: Timeframe, start_ms: int, end_ms: int
+) -> list[list[str]]:
+    """The rows that answer this question, as they come: good and bad, in any order.
+
+    Raises:
+        ExchangeError: no answer, or a refusal.
+    """
+    return rest.ask(
         "get_kline",
-        lambda result: _numbers(result["list"]),
+        lambda result: _readable(result["list"]),
         category=category,
         symbol=symbol,
         interval=interval_of(timeframe),
@@ -109,7 +121,17 @@ def ask_candles(
         end=end_ms - 1,
         limit=PAGE,
     )
-    return answer(*rows, timeframe, start_ms, end_ms)
+
+
+def read_rows(
+    rows: Sequence[Sequence[str]], timeframe: Timeframe, start_ms: int, end_ms: int
+) -> Answer:
+    """What is good of rows of ``ask_rows`` with the same times.
+
+    Raises:
+        ValueError: something that is no number at all.
+    """
+    return answer(*_numbers(rows), timeframe, start_ms, end_ms)
 
 
 def answer(
@@ -136,6 +158,16 @@ def _once(
     rows = SortedRows.of(open_time, ohlcv, None)
     kept = rows.select(rows.keep(np.zeros(len(open_time), np.bool_)))
     return (kept.open_time, kept.ohlcv), len(rows.conflicting)
+
+
+def _readable(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The rows, if they are numbers at all.
+
+    Raises:
+        ValueError: they are not.
+    """
+    _numbers(rows)
+    return [list(row) for row in rows]
 
 
 def _numbers(rows: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:

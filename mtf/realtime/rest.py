@@ -24,6 +24,8 @@ T = TypeVar("T")
 ATTEMPTS = 8
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
+BAN_S = 600.0
+"""What the exchange asks for after a status 403."""
 PASSING_CODES = (10000, 10002, 10006, 10016)
 """Server time-out, clock, over the limit, service restarting."""
 CLOCK_CODE = 10002
@@ -92,6 +94,7 @@ class Rest:
         client: a ``BybitClient``, which sends one request a call.
         per_second: requests a second, of all threads together.
         attempts: of one question.
+        ban_s: how long nothing is sent after a status 403.
         time: as it passes; tests hand in their own.
         seed: of the jitter; None = another one every time.
 
@@ -106,18 +109,21 @@ class Rest:
         *,
         per_second: float = PER_SECOND,
         attempts: int = ATTEMPTS,
+        ban_s: float = BAN_S,
         time: Time | None = None,
         seed: int | None = None,
     ) -> None:
         """Ask nothing yet."""
-        self.client, self.attempts = client, attempts
+        self.client, self.attempts, self.ban_s = client, attempts, ban_s
         self.asked = Asked(0, {})
         self.offset_ms = 0
         self._time: Time = time or RealTime()
         self._pace = Pace(per_second, self._time)
         self._jitter = random.Random(seed)
         self._lock = threading.Lock()
-        self._stopped: ExchangeError | None = None
+        self._stopped: StoppedError | None = None
+        self._banned: BannedError | None = None
+        self._banned_until_s = float("-inf")
 
     def __repr__(self) -> str:
         """The client, which shows no key."""
@@ -143,15 +149,48 @@ class Rest:
             parameters: of the question.
 
         Raises:
-            BannedError: status 403; every later question ends in it, too, and is not sent.
+            BannedError: status 403; for ``ban_s`` every later question ends in it, too, and is not
+                sent.
             RefusedError: a refusal that would come again.
             ExchangeError: no answer in all attempts.
             StoppedError: ``stop`` was called.
         """
+        return self._insist(method, lambda: self._once(method, read, parameters))
+
+    def server_ms(self) -> int:
+        """The exchange's time; the offset of our clock is measured with it.
+
+        Raises:
+            ExchangeError: as ``ask``.
+        """
+        server, at_ms, _ = self.server_time(self._time.wall_ms)
+        self.offset_ms = server - round(at_ms)
+        return server
+
+    def server_time(self, reading: Callable[[], float]) -> tuple[int, float, float]:
+        """The exchange's time, by a clock of ours.
+
+        Args:
+            reading: of that clock, in ms.
+
+        Returns:
+            The time, what our clock said then, and how far off at most that is.
+
+        Raises:
+            ExchangeError: as ``ask``.
+        """
+        return self._insist("get_server_time", lambda: self._server_time(reading))
+
+    def _insist(self, method: str, once: Callable[[], T]) -> T:
+        """Ask until there is an answer.
+
+        Raises:
+            ExchangeError: as ``ask``.
+        """
         failure = PassingError("nothing")
         for attempt in range(self.attempts):
             try:
-                return self._once(method, read, parameters)
+                return once()
             except PassingError as error:
                 failure = error
             self._count(failure)
@@ -166,40 +205,48 @@ class Rest:
             "it stopped",
         )
 
-    def server_ms(self) -> int:
-        """The exchange's time; the offset of our clock is measured with it.
-
-        Raises:
-            ExchangeError: as ``ask``.
-        """
-        before = self._time.wall_ms()
-        server = self.ask("get_server_time", lambda result: int(result["timeNano"]) // 1_000_000)
-        self.offset_ms = server - (before + self._time.wall_ms()) // 2
-        return server
-
     def _measure(self) -> None:
         """Measure the offset anew; where that fails, too, the next question will tell."""
-        before = self._time.wall_ms()
         try:
-            server = self._once(
-                "get_server_time", lambda result: int(result["timeNano"]) // 1_000_000, {}
-            )
+            server, at_ms, _ = self._server_time(self._time.wall_ms)
         except PassingError as failure:
             self._count(failure)
         else:
-            self.offset_ms = server - (before + self._time.wall_ms()) // 2
+            self.offset_ms = server - round(at_ms)
 
-    def _once(self, method: str, read: Callable[[Any], T], parameters: Mapping[str, Any]) -> T:
-        """One request.
+    def _server_time(self, reading: Callable[[], float]) -> tuple[int, float, float]:
+        """One measurement: our clock is taken to be halfway between question and answer.
+
+        Raises:
+            PassingError: it may be asked again.
+        """
+        asked: list[float] = []
+        server = self._once(
+            "get_server_time",
+            lambda result: int(result["timeNano"]) // 1_000_000,
+            {},
+            lambda: asked.append(reading()),
+        )
+        answered = reading()
+        return server, (asked[0] + answered) / 2, (answered - asked[0]) / 2
+
+    def _once(
+        self,
+        method: str,
+        read: Callable[[Any], T],
+        parameters: Mapping[str, Any],
+        sending: Callable[[], None] = lambda: None,
+    ) -> T:
+        """One request; ``sending`` is called right before it goes.
 
         Raises:
             PassingError: it may be asked again.
         """
         self._pace.wait()
         with self._lock:
-            if self._stopped is not None:
-                raise self._stopped
+            self._refuse()
             self.asked.requests += 1
+        sending()
         try:
             return read(getattr(self.client, method)(**parameters)["result"])
         except InvalidRequestError as error:
@@ -210,6 +257,20 @@ class Rest:
             raise PassingError(f"no connection ({type(error).__name__})") from None
         except MALFORMED as error:
             raise PassingError(f"an answer of another form ({type(error).__name__})") from None
+
+    def _refuse(self) -> None:
+        """Ask nothing more after ``stop``, and nothing while a ban lasts.
+
+        Raises:
+            StoppedError: the one.
+            BannedError: the other.
+        """
+        if self._stopped is not None:
+            raise self._stopped
+        if self._banned is not None:
+            if self._time.monotonic() < self._banned_until_s:
+                raise self._banned
+            self._banned = None
 
     def _coded(self, method: str, error: InvalidRequestError) -> Exception:
         """An answer with a code of the exchange."""
@@ -246,7 +307,8 @@ class Rest:
             "stopped",
         )
         with self._lock:
-            self._stopped = self._stopped or banned
+            self._banned = banned
+            self._banned_until_s = self._time.monotonic() + self.ban_s
         return banned
 
     def _wait_s(self, failure: PassingError, attempt: int) -> float:

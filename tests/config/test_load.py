@@ -233,6 +233,7 @@ def test_shipped_configs_introduce_themselves() -> None:
         "hybrid_full",
         "momentum_trader",
         "bybit_eth_btc",
+        "live_rehearsal",
         "dsc_eth_btc",
         "real_eth_btc",
         "shared_pattern_mtf",

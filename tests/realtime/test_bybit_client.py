@@ -14,7 +14,7 @@ from pybit.exceptions import FailedRequestError, InvalidRequestError
 from mtf.errors import MtfError
 from mtf.realtime.bybit_client import MAINNET, BybitClient
 from mtf.realtime.bybit_stream import MAINNET as STREAMS
-from mtf.realtime.hosts import HostError, check_url
+from mtf.realtime.hosts import HostError, check_url, stream_url
 from mtf.realtime.sandbox.faults import Fault
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
@@ -164,3 +164,16 @@ def test_clients_add_no_handlers_to_pybits_log(monkeypatch: pytest.MonkeyPatch) 
     for _ in range(3):
         BybitClient().close()
     assert log.handlers == before
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "streams"),
+    [
+        ("https://api.bybit.com", "wss://stream.bybit.com"),
+        ("https://api-testnet.bybit.com/", "wss://stream-testnet.bybit.com"),
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080"),
+    ],
+)
+def test_streams_follow_from_the_address(endpoint: str, streams: str) -> None:
+    assert stream_url(endpoint) == streams
+    assert check_url(stream_url(endpoint), "stream") == streams

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -85,7 +86,30 @@ def test_a_refused_subscription_ends_it(market: SyntheticMarket) -> None:
     with Sandbox(market, faults=(Fault("refuse_subscription"),)) as sandbox:
         with minutes_of_eth(sandbox, print) as stream:
             assert stream.ended.wait(5)
-        assert "KeyError" in stream.failure
+        refused = "a subscription was refused: error:handler not found,topic:kline.1.ETHUSDT"
+        assert stream.failure == refused
+        assert stream.accepted == set()
+
+
+def test_texts_are_handed_on_as_they_came(market: SyntheticMarket) -> None:
+    texts: list[str] = []
+    with Sandbox(market) as sandbox:
+        quick = {"ping_interval_s": 0.05, "ping_timeout_s": 5.0, "on_text": texts.append}
+        with minutes_of_eth(sandbox, None, **quick) as stream:
+            stream.orderbook_stream(50, "ETHUSDT", None)
+            until(lambda: stream.accepted == {"kline.1.ETHUSDT", "orderbook.50.ETHUSDT"})
+            sandbox.advance(MINUTE)
+            until(lambda: len(texts) == 4)  # the book, a candle that closed, the open one, a change
+            assert not stream.ended.wait(0.2)
+            sandbox.inject(Fault("bad_frame"))
+            sandbox.advance(MINUTE)
+            assert stream.ended.wait(5)
+    heard = [json.loads(text) for text in texts[:-1]]  # no answer, no pong among them
+    assert [each["topic"].split(".")[0] for each in heard] == [
+        *("orderbook", "kline", "kline", "orderbook")
+    ]
+    assert heard[1]["data"][0]["confirm"] is True
+    assert texts[-1] == '{"topic": "kline'  # what it died of
 
 
 def test_a_slow_callback_is_no_silence(market: SyntheticMarket) -> None:

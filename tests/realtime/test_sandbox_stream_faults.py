@@ -9,6 +9,7 @@ import pytest
 import requests
 import websocket
 from listening import HOUR, MINUTE, Heard, closed, hang_up, listening, pybit, until
+from pybit.exceptions import FailedRequestError
 
 from mtf.realtime.sandbox.faults import Fault
 from mtf.realtime.sandbox.server import Sandbox
@@ -248,3 +249,29 @@ def test_handshakes_and_subscriptions_are_refused(market: SyntheticMarket) -> No
             assert f'"success":{wanted}' in socket.recv()
         hang_up(socket)
         assert sandbox.counts == {"refuse_handshake": 2, "refuse_subscription": 1}
+
+
+def test_a_silent_symbol_is_told_by_nobody(market: SyntheticMarket) -> None:
+    """Neither its stream nor REST say anything of BTC for two minutes; of ETH both do."""
+    start = market.start_ms + HOUR
+    with Sandbox(market, start_ms=start) as sandbox:
+        with listening(sandbox) as stream:
+            btc, eth = Heard(), Heard()
+            stream.kline_stream(1, "BTCUSDT", btc)
+            stream.kline_stream(1, "ETHUSDT", eth)
+            until(lambda: len(sandbox.subscribed) == 2)
+            sandbox.inject(Fault("silent", where="BTCUSDT", lasts_ms=2 * MINUTE))
+            sandbox.advance(MINUTE)
+            session = pybit(sandbox)
+            with pytest.raises(FailedRequestError):
+                session.get_kline(category="linear", symbol="BTCUSDT", interval="1")
+            session.get_kline(category="linear", symbol="ETHUSDT", interval="1")
+            for _ in range(3):
+                sandbox.advance(MINUTE)
+            eth.wait(lambda messages: len(closed(messages)) == 4)
+            btc.wait(lambda messages: starts(messages, start)[-1:] == [3])
+            session.get_kline(category="linear", symbol="BTCUSDT", interval="1")
+            session.client.close()
+        assert starts(eth.messages, start) == [0, 1, 2, 3]
+        assert starts(btc.messages, start) == [1, 2, 3]  # from two minutes on it is told again
+        assert sandbox.counts == {"silent": 1}

@@ -96,18 +96,26 @@ class Connection:
         return [request] if isinstance(request, dict) else []
 
     async def write(self) -> None:
-        """Send what waits, in order, until the end."""
-        while True:
-            message = await self._waiting.get()
-            try:
-                if isinstance(message, Ending):
-                    await self._end(message)
-                elif not self._socket.closed:
-                    await self._socket.send_str(message)
-            except (ConnectionError, RuntimeError):
-                self.topics.clear()
-            finally:
+        """Send what waits, in order, until the end; nobody waits for what is left then."""
+        try:
+            while True:
+                await self._write(await self._waiting.get())
+        finally:
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
                 self._waiting.task_done()
+
+    async def _write(self, message: str | Ending) -> None:
+        """Send one message, or end."""
+        try:
+            if isinstance(message, Ending):
+                await self._end(message)
+            elif not self._socket.closed:
+                await self._socket.send_str(message)
+        except (ConnectionError, RuntimeError):
+            self.topics.clear()
+        finally:
+            self._waiting.task_done()
 
     async def _end(self, ending: Ending) -> None:
         """Close with a code, or lose the connection."""

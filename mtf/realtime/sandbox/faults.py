@@ -54,6 +54,7 @@ SPAN_FAULTS = {
     "downtime": "nothing listens, all connections are lost; lasts lasts_ms",
     "stall": "no data of these topics while pings are answered; lasts lasts_ms",
     "frozen": "these symbols do not trade, in whole minutes; lasts lasts_ms",
+    "silent": "nobody tells these symbols: no stream, and REST answers 500; lasts lasts_ms",
     "clock": "the server's clock is off; value: ms ahead; lasts lasts_ms, 0 = for good",
 }
 KINDS = (
@@ -69,7 +70,7 @@ class Fault:
         kind: one of ``KINDS``.
         where: pattern of the place: a path such as ``/v5/market/kline``; a topic such as
             ``kline.1.ETHUSDT``, to which a closed candle adds ``/closed``; a symbol where the
-            fault is ``frozen``.
+            fault is ``frozen`` or ``silent``.
         nth: at the n-th event of that kind of place, counted from when it was put on the schedule
             or from ``at_ms``; no meaning for what lasts.
         at_ms: not before that market time; None = at once.

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +64,13 @@ class Rest:
         self.requests.append(Request(request.method, request.path, query, time.monotonic()))
         if not self._window.allows():
             return web.Response(status=403, text="access too frequent")
-        fault = self.schedule.take(REPLY_FAULTS, request.path, self.exchange.clock.now_ms())
-        if fault is None:
-            return await self._answer(request)
-        return await self._fail(request, fault)
+        now_ms = self.exchange.clock.now_ms()
+        fault = self.schedule.take(REPLY_FAULTS, request.path, now_ms)
+        if fault is not None:
+            return await self._fail(request, fault)
+        if self.schedule.active("silent", request.query.get("symbol", ""), now_ms):
+            return _page(500, "500")
+        return await self._answer(request)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         """What the exchange says."""
@@ -179,7 +183,8 @@ def abort(transport: asyncio.Transport | None) -> None:
         return
     raw = transport.get_extra_info("socket")
     if raw is not None:
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with suppress(OSError):  # it is closed already
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from mtf.errors import MtfError
 from mtf.realtime.sandbox.account import Account
 from mtf.realtime.sandbox.clock import MarketClock
-from mtf.realtime.sandbox.exchange import Exchange
+from mtf.realtime.sandbox.exchange import MINUTE_MS, Exchange
 from mtf.realtime.sandbox.faults import Fault, Injected, Schedule
 from mtf.realtime.sandbox.limits import Limits
 from mtf.realtime.sandbox.market import Market
@@ -31,7 +31,7 @@ class Sandbox:
     """Serves a market to clients of Bybit on this machine, while used in a ``with`` block.
 
     With ``speed`` 0 the market stands still until ``advance``, and the same steps tell the same
-    messages; else it runs, and the streams speak ten times a second.
+    messages; else it runs, and the streams speak ten times a second and whenever a minute closes.
 
     Args:
         market: candles, past and to come.
@@ -178,9 +178,9 @@ class Sandbox:
     async def _stop(self) -> None:
         """Close everything; the pump's own failure is raised."""
         pump, self._pump = self._pump, None
-        if pump is not None:
-            pump.cancel()
-            await asyncio.wait([pump])
+        while pump is not None and not pump.done():
+            pump.cancel()  # asyncio.wait_for of Python 3.11 may lose it, if what it waits for ends
+            await asyncio.wait([pump], timeout=0.1)
         self._close()
         await self._runner.cleanup()
         if pump is not None and not pump.cancelled() and pump.exception():
@@ -207,8 +207,15 @@ class Sandbox:
     async def _keep_telling(self) -> None:
         """Speak as time goes by."""
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._pause_s())
             await self._tell()
+
+    def _pause_s(self) -> float:
+        """Until it speaks again: a tick, or less where a minute closes before."""
+        left_ms = MINUTE_MS - self.clock.now_ms() % MINUTE_MS
+        until_close_s = (left_ms + 1) / 1_000 / self.clock.speed
+        quick = MINUTE_MS / 1_000 / self.clock.speed < TICK_S  # several close in a tick
+        return TICK_S if quick else min(TICK_S, until_close_s)
 
     async def _tell(self) -> int:
         """Tell what happened since the last time, with all that begins and ends on the way."""

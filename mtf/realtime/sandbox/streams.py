@@ -137,10 +137,15 @@ class Streams:
         """The topic that others listen to already, or a new one; None = there is none."""
         return self._topics.get(name) or Topic.parse(name, self.exchange)
 
+    def _unheard(self, topic: Topic, time_ms: int) -> bool:
+        """Whether nothing of a topic is told at a time."""
+        silent = self.schedule.active("silent", topic.instrument.symbol, time_ms)
+        return silent or self.schedule.active("stall", topic.name, time_ms)
+
     def _send(self, topic: Topic, messages: Iterable[Message]) -> None:
         """Send messages of a topic to all that listen, with what goes wrong on the way."""
         for message in messages:
-            if self.schedule.active("stall", topic.name, message.time_ms):
+            if self._unheard(topic, message.time_ms):
                 continue
             fault = self.schedule.take(FRAME_FAULTS, message.place, message.time_ms)
             out: list[str | Ending] = [dumps(message.content)]

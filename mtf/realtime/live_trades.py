@@ -1,0 +1,199 @@
+"""1s candles of one symbol out of the trades of the stream, which is where their history begins.
+
+A second closes when a trade of a later one is there, or after a while in which nothing traded and
+the connection lived. What traded while there was no connection is told by REST's newest trades
+where they reach back so far; where they don't, those seconds are a gap, and the gap is told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mtf.market.timeframe import UNIT_MS, Timeframe
+from mtf.market.trade_candles import TradeCandles, TradeRows, in_order
+from mtf.realtime.events import Ask, Closed, Event, FeedFault, NoCandle
+from mtf.realtime.frames import rest_trades, trade_rows
+
+SECOND = Timeframe.parse("1s")
+SECOND_MS = 1_000
+GRACE_MS = 1_000
+"""Trades of a second that is over may come so late."""
+QUIET_MS = 5_000
+"""A second without any later trade is flat after so long."""
+PATIENCE_MS = 30_000
+"""So long REST may take to tell the newest trades."""
+FROZEN_MS = 60_000
+OLDEST_MS = 365 * UNIT_MS["d"]
+"""The newest trades of a coin that hardly trades may be old."""
+
+
+class LiveSeconds:
+    """The 1s candles of one symbol; the attributes are those of ``InOrder``.
+
+    Args:
+        symbol: of the trades.
+        since_ms: the first second that is wanted begins then or later.
+        grace_ms: trades may come so late.
+        quiet_ms: without any trade, and with a connection that lives, a second is flat after that.
+        patience_ms: so long REST may take to tell the newest trades.
+    """
+
+    timeframe = SECOND
+
+    def __init__(
+        self,
+        symbol: str,
+        since_ms: int,
+        *,
+        grace_ms: int = GRACE_MS,
+        quiet_ms: int = QUIET_MS,
+        patience_ms: int = PATIENCE_MS,
+    ) -> None:
+        """No connection yet."""
+        self.symbol, self.grace_ms = symbol, grace_ms
+        self.quiet_ms, self.patience_ms = quiet_ms, patience_ms
+        self.next_ms = _next_second(since_ms)
+        self.started = False
+        self.last_open_ms: int | None = None
+        self.counts: Counter[str] = Counter()
+        self._builder: TradeCandles | None = None
+        self._opened_ms: int | None = None
+        self._waiting: list[TradeRows] = []
+        self._newest_ms = 0
+
+    def opened(self, at_ms: int) -> list[Event]:
+        """There is a connection, and the topic was asked for."""
+        events = self.lost(at_ms)
+        self._opened_ms = at_ms
+        return events
+
+    def lost(self, at_ms: int) -> list[Event]:
+        """There is no connection: of the second of the last trade something may be missing."""
+        events = self._close(min(at_ms - self.grace_ms, self._newest_ms), at_ms)
+        self._builder, self._opened_ms, self._waiting = None, None, []
+        return events
+
+    def frame(self, data: object, at_ms: int) -> list[Event]:
+        """Take the data of a ``publicTrade`` message."""
+        events = [] if self._opened_ms is not None else self.opened(at_ms)
+        trades, wrong = trade_rows(data, self.symbol, at_ms)
+        events += [self._fault("bad trade", words, at_ms) for words in wrong]
+        if len(trades) == 0:
+            return events
+        self._newest_ms = max(self._newest_ms, int(trades.time.max()))
+        if self._builder is None:
+            self._waiting.append(trades)
+            return events
+        self._builder.add(trades)
+        return events + self._close_what_can(at_ms)
+
+    def answer(self, rows: object, start_ms: int, end_ms: int, at_ms: int) -> list[Event]:
+        """Take the newest trades of REST, asked for after the connection opened."""
+        if self._builder is not None or self._opened_ms is None or start_ms < self._opened_ms:
+            return []
+        trades, wrong = trade_rows(rest_trades(rows), self.symbol, at_ms, OLDEST_MS)
+        if wrong:
+            words = f"an answer with {len(wrong)} of them is asked for again: {wrong[0]}"
+            return [self._fault("bad trade", words, at_ms)]
+        return self._begin(trades, at_ms)
+
+    def advance(self, now_ms: int, heard_ms: int) -> list[Event]:
+        """Time passes.
+
+        Args:
+            now_ms: the time.
+            heard_ms: when the connection last said anything.
+        """
+        if self._builder is not None:
+            quiet = self._close(min(now_ms - self.quiet_ms, heard_ms), now_ms)
+            return quiet + self._close_what_can(now_ms)
+        if self._opened_ms is not None and now_ms >= self._opened_ms + self.patience_ms:
+            return self._begin(TradeRows.empty(), now_ms)
+        return []
+
+    @property
+    def refilling(self) -> bool:
+        """Whether the newest trades are asked for."""
+        return self._builder is None
+
+    @property
+    def stale_ms(self) -> int:
+        """Nothing told for so long is too long: two seconds, and what a flat one takes."""
+        return 2 * SECOND_MS + self.grace_ms + self.quiet_ms
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing traded for a minute; a second without a trade is nothing special."""
+        return self.next_ms - self._newest_ms >= FROZEN_MS
+
+    def complete(self, now_ms: int) -> bool:
+        """Whether nothing is missing that is due."""
+        return self._builder is not None
+
+    def caught_up(self, now_ms: int) -> bool:
+        """Whether all seconds are told of which all trades should be here."""
+        return self._builder is not None and self.next_ms > now_ms - self.grace_ms - SECOND_MS
+
+    def wanted(self, now_ms: int) -> list[Ask]:
+        """The newest trades, once the stream tells the later ones for sure."""
+        opened = self._opened_ms
+        if self._builder is not None or opened is None:
+            return []
+        if not self._waiting and now_ms < opened + self.quiet_ms:
+            return []
+        return [Ask("trades", self.symbol, None, opened, opened, "trades before the connection")]
+
+    def _begin(self, trades: TradeRows, at_ms: int) -> list[Event]:
+        """From the oldest of the trades on all are known; without any, from the connection on."""
+        trades, price = in_order(trades), None
+        whole = int(trades.time[0]) + 1 if len(trades) else self._opened_ms or at_ms
+        first = max(_next_second(whole), self.next_ms)
+        if len(trades):
+            price = float(trades.price[trades.time < first][-1])
+        self._builder = TradeCandles(SECOND, first, price)
+        self._builder.add(trades)
+        for each in self._waiting:
+            self._builder.add(each)
+        self._waiting, self.started = [], True
+        self._newest_ms = max([self._newest_ms, *trades.time.tolist()[-1:]])
+        return self._skip(first, at_ms) + self._close_what_can(at_ms)
+
+    def _close_what_can(self, at_ms: int) -> list[Event]:
+        """Seconds of which all trades are here, because later ones are."""
+        return self._close(min(at_ms - self.grace_ms, self._newest_ms), at_ms)
+
+    def _close(self, until_ms: int, at_ms: int) -> list[Event]:
+        """Seconds that were over by a time."""
+        if self._builder is None or until_ms < self.next_ms + SECOND_MS:
+            return []
+        late, repeated = self._builder.late, self._builder.duplicates
+        times, ohlcv = self._builder.close(until_ms)
+        self.counts["repeated"] += self._builder.duplicates - repeated
+        events: list[Event] = []
+        if self._builder.late > late:
+            words = f"{self._builder.late - late} trades of seconds that were told without them"
+            events.append(self._fault("late trade", words, at_ms))
+        if len(times) == 0:
+            return events
+        events += self._skip(int(times[0]), at_ms)
+        self.last_open_ms = int(times[-1])
+        self.next_ms = self.last_open_ms + SECOND_MS
+        self.counts["stream"] += len(times)
+        return [*events, Closed(self.symbol, SECOND, times, ohlcv, at_ms, "stream")]
+
+    def _skip(self, until_ms: int, at_ms: int) -> list[Event]:
+        """Seconds of which nobody knows the trades."""
+        start, self.next_ms = self.next_ms, until_ms
+        if start == until_ms:
+            return []
+        return [NoCandle(self.symbol, SECOND, start, until_ms, at_ms)]
+
+    def _fault(self, kind: str, words: str, at_ms: int) -> FeedFault:
+        """Something to be told and counted."""
+        self.counts[kind] += 1
+        return FeedFault(at_ms, kind, f"{self.symbol} 1s: {words}")
+
+
+def _next_second(time_ms: int) -> int:
+    """The first whole second at a time or after it."""
+    return -(-time_ms // SECOND_MS) * SECOND_MS

@@ -1,0 +1,343 @@
+"""One session, live or replayed: what the feed tells goes in, decisions and paper fills come out.
+
+    feed → engine (``Streaming``, which shows what ``as_of`` shows) → policy → gate → paper account
+
+A decision about ``t`` is made at ``t + decision_delay`` from the candles that closed by ``t`` and
+had arrived by then. Everything here follows from the order of calls: no clock is read, no thread
+runs, so a replay of the same events makes the same decisions. What counts is in the journal before
+it is acted on.
+
+Knows nothing of the exchange, of screens and of folders.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mtf.config.build import build
+from mtf.config.schema import Config
+from mtf.errors import DataError
+from mtf.market.candles import Candles
+from mtf.model.streaming import Streaming
+from mtf.plugins.contracts import Head
+from mtf.realtime.batch_answers import said_of
+from mtf.realtime.batch_backtest import session_broker
+from mtf.realtime.booked import Booked
+from mtf.realtime.decision import Decision
+from mtf.realtime.events import (
+    Closed,
+    Event,
+    FeedFault,
+    FundingRate,
+    Key,
+    NoCandle,
+    StreamState,
+)
+from mtf.realtime.gate import Gate, Verdict, stream_conditions
+from mtf.realtime.journal import Journal, Lines, decision_line, decision_of
+from mtf.realtime.live_sides import LiveSides
+from mtf.realtime.paper import Paper, finer_of
+from mtf.realtime.streams_told import StreamsTold
+from mtf.realtime.view import View
+from mtf.realtime.wanting import Wanting
+
+SHOWN_DECISIONS, SHOWN_FAULTS = 24, 8
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a session is begun with, and goes on with.
+
+    Attributes:
+        symbol: that is traded.
+        decision_delay_ms: from ``t`` until the decision is made.
+        signals_only: there is no account.
+        funding_every_ms: between two funding payments; 0 = none is booked.
+    """
+
+    symbol: str
+    decision_delay_ms: int
+    signals_only: bool
+    funding_every_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Model:
+    """What decides: the parts of a run that a session needs.
+
+    Attributes:
+        name: of the run.
+        config: of the run.
+        engine: that is fed candle by candle.
+        heads: of the model, by name.
+        gate: says whether a position may be held.
+    """
+
+    name: str
+    config: Config
+    engine: Streaming
+    heads: Mapping[str, Head]
+    gate: Gate
+
+
+@dataclass
+class Session:
+    """A session from its first decision on.
+
+    Attributes:
+        model: that decides.
+        terms: of the session.
+        journal: that is written; None = none is.
+        next_ms: ``t`` of the next decision; None = before ``start``.
+        num_decisions: so far.
+    """
+
+    model: Model
+    terms: Terms
+    journal: Journal | Lines | None = None
+    started_ms: int = 0
+    next_ms: int | None = None
+    num_decisions: int = 0
+    offset_ms: int = 0
+    account: Booked | None = None
+    faults: Counter[str] = field(default_factory=Counter)
+    last_faults: deque[FeedFault] = field(default_factory=lambda: deque(maxlen=SHOWN_FAULTS))
+    decisions: deque[Decision] = field(default_factory=lambda: deque(maxlen=SHOWN_DECISIONS))
+    verdict: Verdict = field(default_factory=lambda: Verdict(True))
+
+    def __post_init__(self) -> None:
+        """Sort the streams by what delivers them."""
+        config = self.model.config
+        self.clock = config.decisions.clock
+        self.specs = config.stream_specs(self.terms.symbol)
+        policy = None if config.backtest is None else build("policy", config.backtest.policy)
+        self.wanting = Wanting(self.terms.symbol, policy)
+        self.told = StreamsTold(self.specs)
+        self.sides = LiveSides(config, self.terms.symbol)
+        self._history: dict[Key, list[Closed]] = defaultdict(list)
+
+    @property
+    def paper(self) -> Paper | None:
+        """The paper account; None = before the first decision, or there is none."""
+        return None if self.account is None else self.account.paper
+
+    @property
+    def clock_key(self) -> Key:
+        """Symbol and timeframe of the candles at whose closes decisions are made."""
+        return self.terms.symbol, self.clock
+
+    @property
+    def due_ms(self) -> int:
+        """When the next decision is to be made."""
+        assert self.next_ms is not None, "a session that has not started decides nothing"
+        return self.next_ms + self.terms.decision_delay_ms
+
+    def on(self, events: Iterable[Event]) -> None:
+        """Take what the feed tells, in its order."""
+        for event in events:
+            if isinstance(event, Closed):
+                self._close(event)
+            elif isinstance(event, NoCandle | FundingRate):
+                if self.account is not None:
+                    self.account.take(event)
+            elif isinstance(event, StreamState):
+                self.told.state(event)
+                self._write(
+                    "state", synced=False, **{**vars(event), "timeframe": str(event.timeframe)}
+                )
+            elif isinstance(event, FeedFault):
+                self._fault(event)
+            else:
+                self.offset_ms = event.offset_ms
+
+    def recall(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Go on from a journal: decisions, account and rules of time are as they were.
+
+        Raises:
+            DataError: a line that can't be read, or decisions of another model.
+        """
+        for line in lines:
+            if line["kind"] == "decision":
+                decision = decision_of(line)
+                self.wanting.tell(decision.time_ms, decision.said)
+                self._order(decision)
+            elif self.account is not None:
+                self.account.recall(line)
+        self._settle()
+
+    def start(self, first_ms: int, now_ms: int) -> None:
+        """Give the history to the engine, and decide from a time on.
+
+        Args:
+            first_ms: ``t`` of the first decision.
+            now_ms: when this is.
+        """
+        self.started_ms, self.next_ms = now_ms, first_ms
+        if self.account is None and not self.terms.signals_only:
+            self.account = self._open(first_ms)
+        for key, events in self._history.items():
+            opens = np.concatenate([one.open_ms for one in events])
+            self._feed(key, opens, np.concatenate([one.ohlcv for one in events]))
+        self._history.clear()
+        self._write("begin", at_ms=now_ms, first_ms=first_ms, **vars(self.terms))
+        self._settle()
+
+    def decide(self) -> Decision:
+        """Decide about the next close of the clock; every event until ``due_ms`` has been told.
+
+        Raises:
+            DataError: the policy misses something in what the model says.
+        """
+        assert self.next_ms is not None, "a session that has not started decides nothing"
+        time_ms = self.next_ms
+        self._settle()
+        outputs = self.model.engine.decide(time_ms, self.sides.at(time_ms))
+        said = said_of(self.model.heads, outputs)
+        self.wanting.tell(time_ms, said)
+        wanted = self.wanting.wanted()
+        conditions = stream_conditions(self.specs, self.model.engine.known, self.told.frozen())
+        verdict = self._judge(time_ms, conditions)
+        decision = Decision(
+            time_ms,
+            said,
+            wanted.weight,
+            verdict.weight(wanted.weight),
+            wanted.confidence,
+            wanted.stop_loss,
+            wanted.take_profit,
+            conditions,
+            verdict.allowed,
+            verdict.why,
+        )
+        self._write("decision", **decision_line(decision))
+        self._order(decision)
+        self.next_ms += self.clock.duration_ms
+        return decision
+
+    def skip(self, until_ms: int) -> None:
+        """Make no decision about closes up to a time: they were missed."""
+        assert self.next_ms is not None, "a session that has not started misses nothing"
+        first, step = self.next_ms, self.clock.duration_ms
+        if until_ms >= first:
+            count = (until_ms - first) // step + 1
+            self.next_ms = first + count * step
+            words = f"{count:,} decisions from {first} ms on: this process was not there in time"
+            self._write("missed", first_ms=first, count=count)
+            self._fault(FeedFault(until_ms, "missed decisions", words))
+
+    def end(self, now_ms: int) -> None:
+        """Trade what has closed, and write the end down."""
+        self._settle()
+        self._write("end", at_ms=now_ms, num_decisions=self.num_decisions)
+
+    def view(self, now_ms: int, speed: float = 1.0) -> View:
+        """The session as it is shown."""
+        known = self.decisions[-1].streams if self.decisions else {}
+        return View(
+            run=self.model.name,
+            symbol=self.terms.symbol,
+            account=None if self.paper is None else self.paper.look(),
+            now_ms=now_ms,
+            speed=speed,
+            started_ms=self.started_ms,
+            next_ms=now_ms if self.next_ms is None else self.due_ms,
+            offset_ms=self.offset_ms,
+            streams=self.told.looks(known),
+            decisions=tuple(self.decisions),
+            num_decisions=self.num_decisions,
+            faults=dict(self.faults),
+            last_faults=tuple(self.last_faults),
+            halted=self.verdict.halted,
+            degraded=self.verdict.degraded,
+        )
+
+    def _close(self, event: Closed) -> None:
+        """Take closed candles: before the start they are history."""
+        self.told.close(event, history=self.next_ms is None)
+        self.sides.take(event)
+        if self.next_ms is None:
+            self._history[event.key].append(event)
+        else:
+            self._feed(event.key, event.open_ms, event.ohlcv)
+        if self.account is not None:
+            self.account.take(event)
+
+    def _feed(self, key: Key, open_ms: np.ndarray, ohlcv: np.ndarray) -> None:
+        """Give candles to the engine: they come in order, so each block lies behind the last."""
+        names = self.told.names(key)
+        if not names:
+            return
+        candles = Candles.from_rows(*key, open_ms, ohlcv, origin=f"{key[0]} {key[1]} of the feed")
+        for name in names:
+            self.model.engine.extend(name, candles)
+
+    def _order(self, decision: Decision) -> None:
+        """Hand a decision on, also one of before."""
+        if self.account is None and not self.terms.signals_only:
+            self.account = self._open(decision.time_ms)
+        self.decisions.append(decision)
+        self.num_decisions += 1
+        if self.account is not None:
+            self.account.order(decision)
+
+    def _open(self, start_ms: int) -> Booked:
+        """Open the paper account."""
+        config, symbol = self.model.config, self.terms.symbol
+        if config.backtest is None:
+            raise DataError(
+                f"the run {self.model.name} has no backtest, so no engine to trade on paper with",
+                "a run with backtest.name",
+                "say --signals-only, or train a run with a backtest",
+            )
+        own = [
+            spec.timeframe
+            for spec in self.specs
+            if spec.symbol == symbol and spec.derived_from is None
+        ]
+        paper = Paper(
+            symbol,
+            self.clock,
+            start_ms,
+            build("backtest", config.backtest),
+            session_broker(config, self.terms.decision_delay_ms),
+            fine=finer_of(own, self.clock),
+            funding_every_ms=self.terms.funding_every_ms,
+        )
+        return Booked(paper, self._write)
+
+    def _settle(self) -> None:
+        if self.account is not None:
+            self.account.settle()
+
+    def _judge(self, time_ms: int, conditions: Mapping[str, str]) -> Verdict:
+        """Whether a position may be held; what halts it is written down when it begins and ends."""
+        told = self.told.of(self.clock_key)
+        closed_ms = told.closed_ms if told.closed_ms is not None else 0
+        verdict = self.model.gate.judge(
+            conditions,
+            since_last_close_ms=time_ms - closed_ms,
+            state=told.state.state,
+            offset_ms=self.offset_ms,
+        )
+        if (verdict.halted, verdict.degraded) != (self.verdict.halted, self.verdict.degraded):
+            words = verdict.why or "everything is there again"
+            self._write("halt", time_ms=time_ms, allowed=verdict.allowed, why=words)
+        self.verdict = verdict
+        return verdict
+
+    def _fault(self, fault: FeedFault) -> None:
+        self.faults[fault.kind] += 1
+        self.last_faults.append(fault)
+        self._write("fault", synced=False, at_ms=fault.at_ms, what=fault.kind, words=fault.words)
+
+    def _write(self, kind: str, *, synced: bool = True, **values: object) -> None:
+        if self.journal is not None:
+            self.journal.write(kind, synced=synced, **values)
+
+
+__all__ = ["Model", "Session", "Terms"]

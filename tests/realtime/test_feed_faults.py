@@ -1,0 +1,172 @@
+"""Whatever goes wrong, on any schedule: every closed candle once, in order, as REST has it.
+
+A seeded sample of schedules runs with the slow tests, all of them are `long`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from feeding import assert_whole, feeding, quick, take_until
+
+from mtf.market.timeframe import Timeframe
+from mtf.realtime.events import Closed, Event, Key, Message
+from mtf.realtime.intake import Intake
+from mtf.realtime.sandbox.faults import Fault
+from mtf.realtime.sandbox.server import Sandbox
+from mtf.realtime.sandbox.synthetic import SyntheticMarket
+
+START = 1_748_736_000_000
+MINUTE, HOUR = 60_000, 3_600_000
+SPEED = 120.0
+LENGTH_MS = 40 * MINUTE
+SCHEDULES, SAMPLE, FAULTS = 50, 5, 30
+KEYS: tuple[Key, ...] = (
+    ("ETHUSDT", Timeframe.parse("1m")),
+    ("BTCUSDT", Timeframe.parse("1m")),
+    ("SOLUSDT", Timeframe.parse("5m")),
+    ("ETHUSDT", Timeframe.parse("1h")),
+)
+SINCE = {key: START - 30 * key[1].duration_ms for key in KEYS}
+CONNECTION = ("drop", "close", "bad_frame", "unknown_frame")
+LASTING = ("downtime", "stall", "frozen", "clock")
+CLOSED = ("lose", "twice", "late")
+ROWS = ("duplicate", "shuffle", "nan", "inf", "negative", "high_below_low", "open_last", "seconds")
+REPLIES = (
+    *("http_500", "http_502", "http_429", "http_403", "http_302", "code_10006", "code_10016"),
+    *("code_10000", "reset", "cut", "html", "json_list", "slow"),
+)
+KLINE = "/v5/market/kline"
+EVERY_KIND = (
+    *(*CONNECTION, *LASTING, *CLOSED, *ROWS, *REPLIES),
+    *("gap", "refuse_handshake", "refuse_subscription"),
+)
+
+
+def schedule(seed: int) -> list[Fault]:
+    """Faults at random times of a session; those of REST may wait for a question."""
+    draw = random.Random(seed)
+    kinds = [draw.choice(EVERY_KIND) for _ in range(FAULTS)]
+    faults: list[Fault] = []
+    for kind in kinds:
+        at = START + draw.randrange(MINUTE, LENGTH_MS - 5 * MINUTE)
+        if kind == "gap" and any(fault.kind == "gap" for fault in faults):
+            continue  # two answers that lack the same are the exchange's word that it isn't there
+        if kind in LASTING:
+            lasts = draw.randrange(20_000, 4 * MINUTE)
+            ahead = draw.choice((-10_000.0, 60_000.0)) if kind == "clock" else None
+            faults.append(Fault(kind, at_ms=at, lasts_ms=lasts, value=ahead))
+        elif kind in CLOSED:
+            symbol = draw.choice(("ETHUSDT", "BTCUSDT", "*"))
+            faults.append(Fault(kind, where=f"kline.*.{symbol}/closed", at_ms=at))
+        elif kind in ROWS or kind in REPLIES or kind == "gap":
+            where, count = KLINE if kind in ROWS else "/v5/*", draw.choice((1, 2))
+            value = {"code_10006": draw.choice([300.0, -300.0]), "slow": 0.5}.get(kind)
+            faults.append(Fault(kind, where=where, at_ms=at, value=value, count=count))
+        else:
+            value = draw.choice((1000.0, 1006.0, 1011.0)) if kind == "close" else None
+            faults.append(Fault(kind, at_ms=at, value=value, count=draw.choice((1, 1, 2))))
+    return faults
+
+
+class Kept:
+    """Keeps messages instead of writing them."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def write(self, message: Message) -> None:
+        self.messages.append(message)
+
+    def close(self) -> None:
+        pass
+
+
+def outages(messages: Sequence[Message]) -> list[tuple[int, int]]:
+    """From when to when there was no connection."""
+    found, lost = [], None
+    for message in messages:
+        state = message.content.get("state") if message.kind == "state" else None
+        if state == "lost" and lost is None:
+            lost = message.at_ms
+        elif state == "open" and lost is not None:
+            found.append((lost, message.at_ms))
+            lost = None
+    return found
+
+
+def assert_filled(events: Sequence[Event], messages: Sequence[Message]) -> int:
+    """What closed while there was no connection was told by REST; how many candles that are."""
+    count = 0
+    for event in events:
+        if isinstance(event, Closed):
+            closes = event.open_ms + event.timeframe.duration_ms
+            for lost, opened in outages(messages):
+                # topics are accepted a moment before the connection is said to be open
+                missed = int(np.count_nonzero((closes > lost) & (closes < opened - MINUTE)))
+                assert not missed or event.source == "answer"
+                count += missed
+    return count
+
+
+def run(market: SyntheticMarket, seed: int) -> tuple[Counter[str], int, int]:
+    """One session; what was injected, how many candles are right, how many were filled in."""
+    kept, end = Kept(), START + LENGTH_MS
+
+    def done(events: Sequence[Event]) -> bool:
+        return intake.caught_up(end) and sandbox.clock.now_ms() > end + MINUTE
+
+    intake = Intake(SINCE)
+    options: dict[str, Any] = {"record": kept, "stale_s": 20.0, "least_stale_s": 0.5, "ban_s": 0.5}
+    with Sandbox(market, start_ms=START, speed=SPEED, faults=tuple(schedule(seed))) as sandbox:
+        with feeding(sandbox, intake, backoff=quick(seed=seed), **options) as feed:
+            events: list[Event] = []
+            while sandbox.clock.now_ms() < end:
+                events += feed.take(end, 0.2)
+            take_until(feed, done, events)
+        sandbox.schedule._armed.clear()  # what nobody met by now is not to meet the oracle
+        candles = assert_whole(events, sandbox, SINCE, end)
+        connects = sandbox.connects
+        if len(connects) > 1:
+            assert (len(connects) - 1) / (connects[-1] - connects[0]) <= 1.0
+        return sandbox.counts, candles, assert_filled(events, kept.messages)
+
+
+def run_all(market: SyntheticMarket, seeds: Sequence[int], of: int) -> Counter[str]:
+    """Several sessions, and a line that says what they came to."""
+    injected: Counter[str] = Counter()
+    candles = filled = 0
+    for seed in seeds:
+        counts, right, asked = run(market, seed)
+        injected += counts
+        candles, filled = candles + right, filled + asked
+    print(
+        f"\n{len(seeds)} of {of} schedules, {injected.total()} faults injected "
+        f"({len(injected)} kinds), {candles} candles, {filled} of them of outages: "
+        "0 lost, 0 duplicated"
+    )
+    assert filled > 5 * len(seeds)
+    return injected
+
+
+@pytest.mark.slow
+def test_a_sample_of_schedules(market: SyntheticMarket) -> None:
+    injected = run_all(market, range(SAMPLE), SCHEDULES)
+    assert injected.total() > 15 * SAMPLE
+
+
+@pytest.mark.long
+def test_all_schedules(market: SyntheticMarket) -> None:
+    injected = run_all(market, range(SCHEDULES), SCHEDULES)
+    assert injected.total() > 15 * SCHEDULES
+    assert set(injected) == set(EVERY_KIND)
+
+
+def test_schedules_have_every_kind_of_fault() -> None:
+    kinds = {fault.kind for seed in range(SCHEDULES) for fault in schedule(seed)}
+    assert kinds == set(EVERY_KIND)

@@ -1,0 +1,189 @@
+"""The exchange's time: it follows what is measured, never goes back, and says what it was off."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from feeding import Letters
+from fetching import QuickTime, asking
+from hypothesis import given
+from hypothesis import strategies as st
+from listening import until
+
+from mtf.errors import MtfError
+from mtf.realtime.events import Message
+from mtf.realtime.inbox import Inbox
+from mtf.realtime.live_clock import ClockKeeper, LiveClock
+from mtf.realtime.rest import ExchangeError
+from mtf.realtime.sandbox.faults import Fault
+from mtf.realtime.sandbox.server import Sandbox
+from mtf.realtime.sandbox.synthetic import SyntheticMarket
+
+TIME = "/v5/market/time"
+
+
+def test_the_machines_clock_and_what_it_is_off() -> None:
+    outside = QuickTime()
+    clock = LiveClock(time=outside)
+    clock.set(outside.wall_ms() + 700)
+    assert clock.offset_ms == 700
+    outside.sleep(5)
+    assert clock.now_ms() == outside.wall_ms() + 700
+    clock.set(outside.wall_ms() + 900)
+    assert clock.offset_ms == 900
+    assert clock.now_ms() == outside.wall_ms() + 900
+
+
+def test_a_rehearsal_takes_place_in_another_year_and_faster() -> None:
+    outside = QuickTime()
+    clock = LiveClock(60.0, outside)
+    clock.set(1_748_736_000_000)
+    assert (clock.now_ms(), clock.offset_ms) == (1_748_736_000_000, 0)
+    outside.sleep(2)
+    assert clock.now_ms() == 1_748_736_120_000
+    clock.set(1_748_736_120_000 + 45_000)  # the stand-in's clock jumped ahead
+    assert clock.offset_ms == 45_000
+    assert clock.now_ms() == 1_748_736_165_000
+    assert clock.seconds(60_000) == 1.0
+
+
+def test_time_stands_still_rather_than_going_back() -> None:
+    outside = QuickTime()
+    clock = LiveClock(time=outside)
+    clock.set(outside.wall_ms())
+    before = clock.now_ms()
+    clock.set(outside.wall_ms() - 10_000)
+    assert clock.offset_ms == -10_000
+    assert clock.now_ms() == before
+    outside.sleep(9)
+    assert clock.now_ms() == before
+    outside.sleep(2)
+    assert clock.now_ms() == before + 1_000
+
+
+@given(steps=st.lists(st.tuples(st.integers(-100_000, 100_000), st.floats(0, 30)), max_size=30))
+def test_it_never_goes_back_and_is_never_surer_than_now(steps: list[tuple[int, float]]) -> None:
+    outside = QuickTime()
+    clock = LiveClock(10.0, outside)
+    times = []
+    for offset, pause in steps:
+        clock.set(1_748_736_000_000 + offset)
+        outside.sleep(pause)
+        times.append(clock.now_ms())
+        assert clock.surely_ms() <= clock.now_ms()
+    assert times == sorted(times)
+
+
+def test_a_measurement_says_nothing_below_its_own_error() -> None:
+    outside = QuickTime()
+    clock = LiveClock(time=outside)
+    now = outside.wall_ms()
+    clock.set(now + 100)
+    clock.set(now + 140, unsure_ms=50.0)
+    assert clock.offset_ms == 100
+    clock.set(now + 160, unsure_ms=50.0)
+    assert clock.offset_ms == 160
+
+
+def test_a_clock_that_jumped_ahead_closes_no_candle_at_once() -> None:
+    outside = QuickTime()
+    clock = LiveClock(time=outside)
+    clock.set(outside.wall_ms())
+    for _ in range(10):
+        outside.sleep(60)
+        clock.set(outside.wall_ms() + 60_000)
+        assert clock.now_ms() == outside.wall_ms() + 60_000
+        assert clock.surely_ms() == outside.wall_ms()
+    outside.sleep(60)
+    clock.set(outside.wall_ms() + 60_000)  # ten minutes after it was first seen
+    assert clock.surely_ms() == clock.now_ms() == outside.wall_ms() + 60_000
+    clock.set(outside.wall_ms())  # back again: time stands still, but surely it is no later
+    assert clock.now_ms() == outside.wall_ms() + 60_000
+    assert clock.surely_ms() == outside.wall_ms()
+
+
+def test_it_waits_for_a_time_or_a_sign() -> None:
+    clock = LiveClock(100.0)
+    clock.set(1_000_000)
+    sign = threading.Event()
+    began = time.monotonic()
+    clock.wait_until(1_010_000, sign)
+    assert clock.now_ms() >= 1_010_000
+    assert time.monotonic() - began >= 0.095
+    sign.set()
+    clock.wait_until(2**50, sign)  # or this test never ends
+    clock.wait_until(0, threading.Event())
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0, float("nan"), 1e7])
+def test_a_speed_that_is_none(speed: float) -> None:
+    with pytest.raises(MtfError, match="market seconds a second"):
+        LiveClock(speed)
+
+
+@pytest.mark.parametrize("ahead", [-10_000, 60_000])
+def test_a_fault_of_the_exchanges_clock_shows_and_passes(
+    market: SyntheticMarket, ahead: int
+) -> None:
+    clock = LiveClock(60.0)
+    letters = Letters(Inbox(clock))
+    with Sandbox(market, speed=60.0) as sandbox, asking(sandbox) as rest:
+        keeper = ClockKeeper(clock, rest, letters.inbox, every_s=6.0, least_s=0.05)
+        thread = keeper.start()
+        assert abs(clock.now_ms() - sandbox.clock.now_ms()) < 3_000  # 50 ms of the wall clock
+        assert clock.offset_ms == 0
+        sandbox.inject(Fault("clock", value=ahead, lasts_ms=60_000))  # a second
+        letters.wait(lambda told: any(abs(offset_of(each) - ahead) < 3_000 for each in told))
+        letters.wait(lambda told: abs(offset_of(told[-1])) < 3_000)
+        keeper.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+def offset_of(message: Message) -> int:
+    """What a clock message says."""
+    return int(message.content["offset_ms"])
+
+
+def test_a_message_of_another_time_asks_for_a_measurement(market: SyntheticMarket) -> None:
+    clock = LiveClock(rehearsal=True)
+    inbox = Inbox(clock)
+    with Sandbox(market, speed=1.0) as sandbox, asking(sandbox) as rest:
+        keeper = ClockKeeper(clock, rest, inbox, every_s=3_600, least_s=0.01)
+        thread = keeper.start()
+        asked = len(sandbox.requests)
+        now = clock.now_ms()
+        keeper.hear(f'{{"topic":"kline.1.ETHUSDT","ts":{now - 900},"data":[]}}', now)
+        keeper.hear('{"topic": "kline', now)
+        keeper.hear('{"topic":"x","data":[{"ts":"soon"}]}', now)
+        time.sleep(0.2)
+        assert len(sandbox.requests) == asked
+        keeper.hear(f'{{"topic":"kline.1.ETHUSDT","ts":{now - 1_100},"data":[]}}', now)
+        until(lambda: len(sandbox.requests) == asked + 1)
+        keeper.stop()
+        thread.join(5)
+
+
+def test_a_failed_measurement_is_said_and_repeated(market: SyntheticMarket) -> None:
+    clock = LiveClock(rehearsal=True)
+    letters = Letters(Inbox(clock))
+    with Sandbox(market) as sandbox, asking(sandbox, attempts=2) as rest:
+        keeper = ClockKeeper(clock, rest, letters.inbox, every_s=0.01, least_s=0.01)
+        thread = keeper.start()
+        sandbox.inject(Fault("http_500", where=TIME, count=2))
+        told = letters.wait(lambda _: letters.states() == ["failed"])
+        assert "no answer to get_server_time" in letters.whys()[0]
+        letters.wait(lambda told: told[-1].kind == "clock")
+        assert told
+        keeper.stop()
+        thread.join(5)
+
+
+def test_without_the_exchanges_time_nothing_begins(market: SyntheticMarket) -> None:
+    clock = LiveClock(rehearsal=True)
+    with Sandbox(market) as sandbox, asking(sandbox, attempts=2) as rest:
+        sandbox.inject(Fault("http_502", where=TIME, count=99))
+        with pytest.raises(ExchangeError, match="status 502"):
+            ClockKeeper(clock, rest, Inbox(clock)).start()

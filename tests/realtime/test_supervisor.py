@@ -1,0 +1,183 @@
+"""A stream that is kept alive: what ended it is told, the next one is made, and never too soon."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from feeding import HandClock, Letters, quick
+from hypothesis import given
+from hypothesis import strategies as st
+from listening import MINUTE, until
+
+from mtf.realtime.bybit_stream import BybitStream, StreamFactory
+from mtf.realtime.hosts import HostError
+from mtf.realtime.inbox import Inbox
+from mtf.realtime.live_clock import LiveClock
+from mtf.realtime.sandbox.faults import Fault
+from mtf.realtime.sandbox.server import Sandbox
+from mtf.realtime.sandbox.synthetic import SyntheticMarket
+from mtf.realtime.supervisor import Backoff, Supervisor
+
+TOPICS = ("kline.1.ETHUSDT", "kline.60.BTCUSDT", "publicTrade.SOLUSDT")
+
+
+@contextmanager
+def supervised(
+    sandbox: Sandbox, topics: tuple[str, ...] = TOPICS, **options: Any
+) -> Iterator[Letters]:
+    """Letters of a supervisor of some topics."""
+    clock = HandClock(sandbox)
+    letters = Letters(Inbox(clock))
+    supervisor = Supervisor(
+        options.pop("connect", StreamFactory(sandbox.websocket_url)),
+        topics,
+        lambda text: letters.inbox.put("frame", {"text": text}),
+        clock,
+        letters.inbox,
+        **{"backoff": quick(), "stale_s": 3_600.0, **options},
+    )
+    thread = supervisor.start()
+    try:
+        yield letters
+    finally:
+        began = time.monotonic()
+        supervisor.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert time.monotonic() - began < 2
+
+
+def has(letters: Letters, *states: str) -> Callable[[object], bool]:
+    """Whether these states were told, in this order, and no others."""
+    return lambda _: letters.states() == list(states)
+
+
+def frames(letters: Letters) -> list[str]:
+    return [each.content["text"] for each in letters.messages if each.kind == "frame"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (Fault("drop"), "Connection"),
+        (Fault("close", value=1011), "closed by the server with code 1011"),
+        (Fault("bad_frame"), "JSONDecodeError"),
+        (Fault("unknown_frame"), "KeyError: 'unheard.of'"),
+        (Fault("downtime", lasts_ms=1), "Connection"),
+    ],
+    ids=lambda value: value.kind if isinstance(value, Fault) else "",
+)
+def test_after_its_end_comes_the_next(market: SyntheticMarket, fault: Fault, why: str) -> None:
+    with Sandbox(market) as sandbox, supervised(sandbox) as letters:
+        letters.wait(has(letters, "open"))
+        sandbox.advance(MINUTE)
+        sandbox.inject(fault)
+        sandbox.advance(MINUTE)
+        letters.wait(has(letters, "open", "lost", "open"))
+        assert why in letters.whys()[1]
+        assert sandbox.subscribed == tuple(sorted(TOPICS))
+        before = len(frames(letters))
+        sandbox.advance(MINUTE)
+        letters.wait(lambda _: len(frames(letters)) >= before + 3)
+
+
+def test_a_refused_handshake_or_subscription_is_tried_again(market: SyntheticMarket) -> None:
+    faults = (
+        Fault("refuse_handshake", count=2),
+        Fault("refuse_subscription", where="kline.60.*"),
+    )
+    with Sandbox(market, faults=faults) as sandbox, supervised(sandbox) as letters:
+        letters.wait(has(letters, "refused", "refused", "lost", "open"))
+        assert "Handshake status 503" in letters.whys()[0]
+        assert "a subscription was refused: error:handler not found" in letters.whys()[2]
+        assert letters.whys()[3] == "3 topics"
+
+
+def test_a_server_that_is_away_is_asked_once_a_second(market: SyntheticMarket) -> None:
+    with Sandbox(market) as sandbox, supervised(sandbox, backoff=quick(longest_s=0.01)) as letters:
+        letters.wait(has(letters, "open"))
+        sandbox.inject(Fault("downtime", lasts_ms=MINUTE))
+        letters.wait(lambda _: letters.states()[1:4] == ["lost", "refused", "refused"])
+        sandbox.advance(MINUTE)
+        letters.wait(lambda _: letters.states()[-1] == "open")
+        stamps = [each.at_ms for each in letters.messages]
+        assert stamps == sorted(stamps)
+
+
+def test_a_second_is_between_two_connects_whatever_happens(market: SyntheticMarket) -> None:
+    with Sandbox(market, faults=(Fault("refuse_handshake", count=4),)) as sandbox:
+        with supervised(sandbox, backoff=quick(longest_s=0.001)) as letters:
+            letters.wait(has(letters, *["refused"] * 4, "open"))
+        gaps = [b - a for a, b in itertools.pairwise(sandbox.connects)]
+        assert len(gaps) == 4
+        assert min(gaps) > 0.5  # more than a second from our side; the stand-in may be busy
+        assert len(gaps) / sum(gaps) <= 1.0
+
+
+def test_silence_ends_a_connection_though_pings_are_answered(market: SyntheticMarket) -> None:
+    with Sandbox(market) as sandbox:
+        connect = StreamFactory(sandbox.websocket_url, ping_interval_s=0.1)
+        options: dict[str, Any] = {"connect": connect, "stale_s": 0.5, "least_stale_s": 0.5}
+        with supervised(sandbox, **options) as letters:
+            letters.wait(has(letters, "open"))
+            for _ in range(10):  # pongs alone are no data, one topic that speaks is
+                sandbox.advance(1_000)
+                time.sleep(0.1)
+            letters.wait(has(letters, "open"))
+            letters.wait(has(letters, "open", "lost", "open"))
+            assert letters.whys()[1] == "no data for 0.5 s while pings were answered"
+
+
+def test_silence_is_measured_in_the_markets_time_but_not_below_a_second_or_two() -> None:
+    silences = []
+    for speed in (1.0, 2.0, 60.0):
+        clock = LiveClock(speed)
+        supervisor = Supervisor(StreamFactory(), TOPICS, print, clock, Inbox(clock))
+        silences.append(supervisor._silence_s)
+    assert silences == [20.0, 10.0, 2.0]
+
+
+def test_a_defect_of_ours_is_raised_where_it_is_seen(market: SyntheticMarket) -> None:
+    def fails(on_text: Callable[[str], None]) -> BybitStream:
+        raise ZeroDivisionError("a defect")
+
+    with (
+        Sandbox(market) as sandbox,
+        supervised(sandbox, connect=fails) as letters,
+        pytest.raises(ZeroDivisionError, match="a defect"),
+    ):
+        letters.wait(lambda told: False)
+
+
+def test_an_end_in_the_middle_of_connecting(market: SyntheticMarket) -> None:
+    refusals = (Fault("refuse_handshake", count=99),)
+    with Sandbox(market, faults=refusals) as sandbox, supervised(sandbox):
+        until(lambda: bool(sandbox.connects))
+
+
+def test_foreign_hosts_are_refused_before_anything_is_sent() -> None:
+    for url in ("ws://stream.bybit.com", "wss://evil.example", "wss://stream.bybit.com:8443"):
+        with pytest.raises(HostError, match="nothing was sent"):
+            StreamFactory(url)
+
+
+@given(
+    lives=st.lists(st.floats(0, 200), min_size=1, max_size=40),
+    first=st.floats(0.1, 5),
+    longest=st.floats(5, 60),
+)
+def test_waits_double_have_an_end_and_begin_anew(
+    lives: list[float], first: float, longest: float
+) -> None:
+    backoff = Backoff(first, longest, steady_s=60.0)
+    expected = first
+    for lived in lives:
+        expected = first if lived >= 60 else expected
+        wait = backoff.wait_s(lived)
+        assert min(expected, longest) <= wait <= 1.25 * min(expected, longest)
+        expected = min(2 * expected, longest)
