@@ -16,7 +16,7 @@ from pybit.unified_trading import HTTP, WebSocket
 from mtf.realtime.sandbox.server import Sandbox
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 def pybit(sandbox: Sandbox, **options: Any) -> HTTP:

@@ -113,7 +113,8 @@ def _mean_logits(
             if time_ms % length == 0:
                 streaming.extend(name, candles.slice(time_ms - length, time_ms))
         said.append(streaming.decide(time_ms)["action"]["logits"][0])
-    return np.stack(said).astype(np.float64).mean(axis=0)
+    mean: np.ndarray = np.stack(said).astype(np.float64).mean(axis=0)
+    return mean
 
 
 def random_market(config: Config) -> dict[str, Candles]:

@@ -35,5 +35,5 @@ def test_what_is_left_early_leaves_no_process_behind() -> None:
     assert children
     jobs.close()
     for child in children:
-        child.join(20)
+        child.join(60)
         assert not child.is_alive()

@@ -220,9 +220,15 @@ def test_nothing_closed_for_two_intervals_halts_until_something_does() -> None:
     ],
 )
 def test_the_state_of_the_candles_that_decide(state: State, words: str) -> None:
-    verdict = judge(state=state)
+    verdict = judge(state=state, since_last_close_ms=MS)
     assert verdict.allowed == (not words)
     assert verdict.halted == (f"{words}, so no position is held" if words else "")
+
+
+@pytest.mark.parametrize("state", ["starting", "filling"])
+def test_where_the_newest_candle_is_there_nothing_before_it_is_missing(state: State) -> None:
+    """Candles are told in order: a refill after a reconnect ends no position."""
+    assert judge(state=state, since_last_close_ms=0) == Verdict(True)
 
 
 def test_all_reasons_are_told_the_gravest_first() -> None:
@@ -260,7 +266,8 @@ def test_a_position_is_held_only_without_a_halt_and_with_worth(
         state=state,
         offset_ms=offset_ms,
     )
-    halted = since_ms >= 120_000 or state in ("starting", "filling", "frozen")
+    filling = state in ("starting", "filling") and since_ms > 0
+    halted = since_ms >= 120_000 or state == "frozen" or filling
     in_tolerance = -1_000 <= offset_ms <= 5_000
     enough = (conditions["1m"], conditions["btc"]) in worth_it
     assert verdict.allowed == (enough and not halted and in_tolerance)
@@ -273,7 +280,10 @@ def test_a_position_is_held_only_without_a_halt_and_with_worth(
 
 
 def conditions_at(
-    time_ms: int, missing: set[int], arrived_ms: dict[int, int] | None = None
+    time_ms: int,
+    missing: set[int],
+    arrived_ms: dict[int, int] | None = None,
+    frozen: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Of a minute, five minutes made of it, and BTC, with an hour of minutes; BTC lacks some.
 
@@ -292,7 +302,7 @@ def conditions_at(
     streams = zip(SPECS, (eth, five, btc), strict=True)
     times = np.array([time_ms], np.int64)
     known = {spec.name: as_of(compute_stream(spec, one, quick), times) for spec, one in streams}
-    return stream_conditions(SPECS, known)
+    return stream_conditions(SPECS, known, frozen)
 
 
 DECISION = 40 * MS + 250
@@ -341,3 +351,37 @@ def test_conditions_are_what_counting_backwards_says(missing: set[int], after_ms
         assert told == "absent"
     else:
         assert told == ("present" if last == 39 else f"late by {39 - last}")
+
+
+FROZEN = replace(
+    TABLE,
+    worth={
+        **TABLE.worth,
+        Cell("frozen", ("btc",), 1): Worth(0.04, 0.03, 0.05),
+        Cell("frozen", ("btc",), 15): Worth(0.02, 0.01, 0.03),
+    },
+)
+
+
+def test_a_stream_in_which_nothing_trades_is_frozen() -> None:
+    """It tells candles, so it is neither late nor absent; what it is worth then was measured."""
+    verdict = judge({"btc": "frozen"}, FROZEN)
+    assert verdict.allowed
+    assert verdict.degraded == (
+        "btc is frozen: frozen for 15 the action is worth 0.02 nats [0.01, 0.03], "
+        "so decisions go on"
+    )
+
+
+def test_what_was_not_measured_frozen_counts_as_absent() -> None:
+    verdict = judge({"btc": "frozen"})
+    assert verdict.allowed
+    assert "btc is frozen: without it the action is worth 0.031 nats" in verdict.degraded
+    assert not judge({"btc": "frozen", "1m": "late by 1", "5m": "late by 1"}, FROZEN).allowed
+
+
+def test_frozen_is_told_of_what_is_there_alone() -> None:
+    told = conditions_at(DECISION, set(), frozen=("1m",))
+    assert told == {**WHOLE, "1m": "frozen", "5m": "frozen"}
+    assert conditions_at(DECISION, set(), frozen=("btc",))["btc"] == "frozen"
+    assert conditions_at(DECISION, {39}, frozen=("btc",))["btc"] == "late by 1"
