@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mtf.errors import DataError, MtfError
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.decision import Decision
 from mtf.realtime.events import Closed, FundingRate, NoCandle
+from mtf.realtime.lines_file import LinesFile
 
 MOST_LINE = 64_000_000
 """Bytes of a line; what is longer was not written by mtf."""
@@ -41,15 +41,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Open it behind its last whole line."""
-        self.path = path
-        try:
-            self._file = path.open("ab")
-            whole = _whole_length(path)
-            if whole < self._file.tell():
-                self._file.truncate(whole)
-                self._file.seek(whole)
-        except OSError as error:
-            raise self._refused(error) from error
+        self._file = LinesFile(path)
 
     def write(self, kind: str, *, synced: bool = True, **values: object) -> None:
         """One line.
@@ -62,25 +54,12 @@ class Journal:
         Raises:
             DataError: the disk refuses.
         """
-        line = json.dumps({"kind": kind, **plain(values)}, allow_nan=False) + "\n"
-        try:
-            self._file.write(line.encode())
-            self._file.flush()
-            if synced:
-                os.fsync(self._file.fileno())
-        except OSError as error:
-            raise self._refused(error) from error
+        line = json.dumps({"kind": kind, **plain(values)}, allow_nan=False)
+        self._file.append(line.encode(), synced=synced)
 
     def close(self) -> None:
-        """Close the file."""
+        """Make it durable, and close the file."""
         self._file.close()
-
-    def _refused(self, error: OSError) -> DataError:
-        return DataError(
-            f"can't write {self.path}: {error.strerror or error}",
-            "a writable folder with room for it",
-            "free space or fix the permissions, then start again: the session goes on",
-        )
 
 
 class Lines:
@@ -214,20 +193,6 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
             "restore the journal, or begin another session with --new",
         )
     return found
-
-
-def _whole_length(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        while size:
-            start = max(size - 65_536, 0)
-            file.seek(start)
-            end = file.read(size - start).rfind(b"\n")
-            if end >= 0:
-                return start + end + 1
-            size = start
-    return 0
 
 
 __all__ = [

@@ -10,7 +10,6 @@ import gzip
 import io
 import json
 import logging
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,13 +18,12 @@ from typing import Any, Protocol, get_args, runtime_checkable
 
 from mtf.errors import DataError
 from mtf.realtime.events import Message, MessageKind
-from mtf.realtime.stored_files import told
+from mtf.realtime.lines_file import LinesFile
 
 LOG = logging.getLogger(__name__)
 KINDS = get_args(MessageKind)
 MOST_BYTES = 64 << 20
 """Of one line; an answer of a thousand rows has some 100 kB."""
-BLOCK_BYTES = 1 << 16
 
 Packed = io.BufferedReader | gzip.GzipFile
 """A file to be read, packed or plain."""
@@ -57,13 +55,7 @@ class Recorder:
         self.path = Path(path)
         if self.path.suffix != ".jsonl":
             raise DataError(f"can't record into {self.path}", "a name that ends in .jsonl")
-        with told(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+b", buffering=0)
-            end = _whole_lines(self._file)
-            if end < self._file.seek(0, os.SEEK_END):
-                LOG.warning("%s: the last line was not complete; it is cut off", self.path)
-                self._file.truncate(end)
+        self._file = LinesFile(self.path)
 
     def __enter__(self) -> Recorder:
         """The recorder itself."""
@@ -80,21 +72,11 @@ class Recorder:
             DataError: the disk refuses.
         """
         content = {"at_ms": message.at_ms, "kind": message.kind, "content": dict(message.content)}
-        line = json.dumps(content, separators=(",", ":")).encode() + b"\n"
-        with told(self.path):
-            before = os.fstat(self._file.fileno()).st_size
-            try:
-                while line:  # without a buffer the system may take a part of it
-                    line = line[self._file.write(line) :]
-            except OSError:
-                self._file.truncate(before)  # the next line must not go on in this one
-                raise
+        self._file.append(json.dumps(content, separators=(",", ":")).encode())
 
     def close(self) -> None:
         """Make it durable, and close the file."""
-        if not self._file.closed:
-            with told(self.path), self._file:
-                os.fsync(self._file.fileno())
+        self._file.close()
 
 
 class Together:
@@ -181,16 +163,3 @@ def _damaged(path: Path, number: int, words: str) -> DataError:
         "a recording of mtf live: one message a line",
         "take another copy; the lines before this one are good",
     )
-
-
-def _whole_lines(file: io.FileIO) -> int:
-    """Where the last whole line ends; read from behind, a block at a time."""
-    end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        start = max(end - BLOCK_BYTES, 0)
-        file.seek(start)
-        place = file.read(end - start).rfind(b"\n")
-        if place >= 0:
-            return start + place + 1
-        end = start
-    return 0

@@ -154,7 +154,7 @@ def test_a_disk_that_is_full_leaves_whole_lines(
     with Recorder(path) as recorder:
         recorder.write(SIX[0])
         with monkeypatch.context() as patch:
-            patch.setattr(recorder, "_file", FullDisk(recorder._file))
+            patch.setattr(recorder._file, "_file", FullDisk(recorder._file._file))
             with pytest.raises(DataError, match="No space left"):
                 recorder.write(SIX[1])
         recorder.write(SIX[2])
