@@ -13,22 +13,20 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
 
     cli(["live", *sys.argv[1:]])
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 
-from rich.console import Console
-from rich.live import Live
-
-from mtf.errors import ConfigError
+from mtf.config.build import build
+from mtf.errors import ConfigError, MtfError
 from mtf.learning.interrupt import interrupts_held
+from mtf.live_show import Options, Show, closing_lines, figures_that_may_fail, opening_lines
 from mtf.market.timeframe import Timeframe
-from mtf.market.times import duration_name
 from mtf.realtime.batch_answers import history_needed
 from mtf.realtime.bybit_client import MAINNET, BybitClient
 from mtf.realtime.bybit_stream import StreamFactory
 from mtf.realtime.deciding import History, begin, keep_deciding
-from mtf.realtime.decision import Decision
 from mtf.realtime.degraded_table import DegradedTable
 from mtf.realtime.feed import Feed
 from mtf.realtime.gate import Gate
@@ -36,35 +34,20 @@ from mtf.realtime.hosts import check_url, is_loopback, stream_url
 from mtf.realtime.journal import Journal, read_journal
 from mtf.realtime.kline import interval_of
 from mtf.realtime.live_clock import LiveClock
-from mtf.realtime.live_scalars import live_scalars
 from mtf.realtime.recording import Recorder
-from mtf.realtime.rest import Rest
-from mtf.realtime.screen import plain_line, screen
+from mtf.realtime.rest import RefusedError, Rest
 from mtf.realtime.session import Model, Session, Terms
 from mtf.realtime.session_folder import SessionFolder, begin_session, last_session, one_process
+from mtf.realtime.store import check_symbol
+from mtf.realtime.supervisor import Backoff
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
 from mtf.run import Run, load
 
+SLACK_S = 0.25
+"""Of the wall clock: so late a decision is still in time, in a quick rehearsal too."""
 ATTEMPTS = 3
 """Of one question: the feed asks again by itself, and tells each failure."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a session is run; what it is stands in its terms.
-
-    Attributes:
-        endpoint: of REST; the streams' follows from it.
-        speed: market seconds a second; not 1 only against a stand-in.
-        lasts_ms: of the market's time; None = until Ctrl-C.
-        plain: lines instead of a screen.
-    """
-
-    endpoint: str = MAINNET
-    speed: float = 1.0
-    lasts_ms: int | None = None
-    plain: bool = False
 
 
 def main(
@@ -106,11 +89,9 @@ def main(
     _check(options, decision_delay_s)
     symbol = symbol or found.config.symbol
     with one_process(found.path), closing_rest(options) as rest:
+        every_ms = funding_every_ms(found, rest, symbol)
         terms = Terms(
-            symbol,
-            round(1_000 * decision_delay_s),
-            signals_only,
-            0 if signals_only else funding_every_ms(found, rest, symbol),
+            symbol, round(1_000 * decision_delay_s), signals_only, 0 if signals_only else every_ms
         )
         folder = None if new else last_session(found.path, symbol, signals_only)
         run_session(
@@ -132,7 +113,7 @@ def run_session(
         ConfigError: a session of other terms.
         MtfError: no answer of the exchange, or a disk that refuses.
     """
-    if folder.terms != terms:
+    if replace(folder.terms, funding_every_ms=terms.funding_every_ms) != terms:
         raise ConfigError(
             f"{folder.path} was begun with {_told(folder.terms)}",
             f"what is asked for now: {_told(terms)}",
@@ -141,6 +122,7 @@ def run_session(
     board = TensorBoard(folder.tensorboard)
     journal = Journal(folder.journal)
     with ExitStack() as stack:
+        stack.enter_context(figures_that_may_fail(terminal))
         stack.callback(board.close)
         stack.callback(journal.close)
         session = Session(model_of(run, terms.symbol), terms, journal)
@@ -148,14 +130,15 @@ def run_session(
         for line in opening_lines(run, folder, session):
             terminal.line(line)
         begun = history_of(session, rest.server_ms(), options.speed)
-        feed = stack.enter_context(feed_of(begun, rest, options, folder))
+        feed = stack.enter_context(feed_of(begun, terms.funding_every_ms, rest, options, folder))
         feed.note(begun.note())
         stop = stack.enter_context(interrupts_held())
-        show = stack.enter_context(_Show(session, feed, board, terminal, options).shown())
+        show = stack.enter_context(Show(session, feed, board, terminal, options).shown())
         look = show.going_on(stop)
         if begin(session, feed, look):
             show.until(options.lasts_ms)
-            keep_deciding(session, feed, show.decided, look)
+            slack_ms = round(1_000 * SLACK_S * options.speed)
+            keep_deciding(session, feed, show.decided, look, slack_ms)
             session.end(feed.now_ms())
     for line in closing_lines(session, folder):
         terminal.line(line)
@@ -175,32 +158,42 @@ def model_of(run: Run, symbol: str) -> Model:
             interval_of(spec.timeframe)
     engine = run.stream(symbol)
     heads = engine.model.heads_by_name
-    head = _head_read(run, list(heads))
-    table = DegradedTable.read(run.path, specs, head)
+    table = DegradedTable.read(run.path, specs, _head_read(run, list(heads)))
     gate = Gate(specs, (symbol, config.decisions.clock), table, str(run.path))
-    return Model(config.name, config, engine, heads, gate)
+    files = {"weights": run.best().path.name, "table": "none"}
+    if table is not None:
+        files["table"] = hashlib.sha256(table.path.read_bytes()).hexdigest()[:16]
+    return Model(config.name, config, engine, heads, gate, files)
 
 
 def history_of(session: Session, now_ms: int, speed: float) -> History:
     """From when candles and rates are wanted: the history, and what an old account has missed."""
     model, symbol, paper = session.model, session.terms.symbol, session.paper
     since = history_needed(model.config, model.engine.model, now_ms, symbol)
-    if paper is not None:
-        since[session.clock_key] = min(since[session.clock_key], paper.bars.end_ms)
+    for bars in () if paper is None else (paper.bars, paper.fine):
+        if bars is not None:
+            key = symbol, bars.timeframe
+            since[key] = min(since[key], bars.end_ms)
     funding = {}
     if session.terms.funding_every_ms:
         funding[symbol] = now_ms if paper is None else paper.start_ms
     return History(since, funding, speed)
 
 
-def feed_of(begun: History, rest: Rest, options: Options, folder: SessionFolder) -> Feed:
+def feed_of(
+    begun: History, every_ms: int, rest: Rest, options: Options, folder: SessionFolder
+) -> Feed:
     """What tells the session about its market, from the start of its history on."""
+    speed = options.speed
     return Feed(
-        begun.intake(),
+        begun.intake(every_ms),
         rest=rest,
         stream=StreamFactory(stream_url(options.endpoint)),
         clock=LiveClock(options.speed, rehearsal=is_loopback(options.endpoint) or None),
         record=Recorder(folder.next_recording),
+        # A rehearsal passes quickly: what is a moment outside must not be an hour of its market.
+        backoff=Backoff(longest_s=max(30.0 / speed, 2.0), steady_s=max(60.0 / speed, 2.0)),
+        longest_again_s=max(60.0 / speed, 1.0),
     )
 
 
@@ -208,109 +201,34 @@ def funding_every_ms(run: Run, rest: Rest, symbol: str) -> int:
     """Between two funding payments, as the exchange says; 0 where the run books none.
 
     Raises:
+        ConfigError: the exchange has no contract of that symbol, or of a reference.
         ExchangeError: no answer.
     """
-    if run.config.costs.funding == "none":
-        return 0
-    return rest.ask(
-        "get_instruments_info",
-        lambda result: 60_000 * int(result["list"][0]["fundingInterval"]),
-        category="linear",
-        symbol=symbol,
-    )
+    names = [symbol, *(spec.symbol for spec in run.config.stream_specs(symbol))]
+    found = {name: _funding_minutes(rest, name) for name in dict.fromkeys(names)}
+    return 0 if run.config.costs.funding == "none" else 60_000 * found[symbol]
 
 
-def opening_lines(run: Run, folder: SessionFolder, session: Session) -> Iterator[str]:
-    """What to know before the first decision."""
-    terms, config = session.terms, run.config
-    yield f"session {folder.path}"
-    account = "signals only, no account"
-    if session.paper is not None:
-        look = session.paper.look()
-        account = f"goes on: {look.num_fills} fills, position {look.position:g}"
-    elif not terms.signals_only:
-        account = "on paper"
-    yield f"{terms.symbol}, {account}; no order is sent"
-    late = terms.decision_delay_ms
-    if late:
-        yield (
-            f"decided {duration_name(late)} after each close and filled from then on; the run was "
-            f"trained and tested with fills {duration_name(config.costs.order_latency_ms)} after it"
+def _funding_minutes(rest: Rest, symbol: str) -> int:
+    """Between two funding payments of a contract.
+
+    Raises:
+        ConfigError: the exchange has none of that symbol.
+        ExchangeError: no answer.
+    """
+    found: list[int] = []
+    with suppress(RefusedError):
+        found = rest.ask(
+            "get_instruments_info",
+            lambda result: [int(one["fundingInterval"]) for one in result["list"]],
+            category="linear",
+            symbol=check_symbol(symbol),
         )
-    if session.model.gate.table is None and len(session.specs) > 1:
-        yield (
-            "nothing was measured with streams missing, so nothing is held while one is: "
-            f"mtf evaluate {run.path} --degraded"
+    if not found:
+        raise ConfigError(
+            f"the exchange has no perpetual {symbol}", "a linear contract, such as ETHUSDT"
         )
-
-
-def closing_lines(session: Session, folder: SessionFolder) -> Iterator[str]:
-    """What came of it."""
-    missed = session.faults.get("missed decisions", 0)
-    faults = sum(session.faults.values())
-    yield f"{session.num_decisions:,} decisions, {faults:,} faults" + (
-        f", {missed:,} times decisions were missed" if missed else ""
-    )
-    if session.paper is not None:
-        look = session.paper.look()
-        change = look.equity / look.capital - 1
-        yield (
-            f"equity {look.equity:,.2f} ({change:+.3%}), {look.num_fills} fills, position "
-            f"{look.position:g}"
-        )
-    yield f"compare it with the backtest: mtf replay {folder.path}"
-    yield str(folder.path)
-
-
-class _Show:
-    """What is seen of a session while it runs: a screen or lines, and TensorBoard."""
-
-    def __init__(
-        self,
-        session: Session,
-        feed: Feed,
-        board: TensorBoard,
-        terminal: Terminal,
-        options: Options,
-    ) -> None:
-        self.session, self.feed, self.board = session, feed, board
-        self.terminal, self.options = terminal, options
-        self._live: Live | None = None
-        self._end_ms: int | None = None
-
-    @contextmanager
-    def shown(self) -> Iterator[_Show]:
-        """Have the screen, where there is one."""
-        if self.options.plain or not self.terminal.console.is_terminal:
-            yield self
-            return
-        console: Console = self.terminal.console
-        with Live(console=console, screen=True, auto_refresh=False) as self._live:
-            yield self
-
-    def until(self, lasts_ms: int | None) -> None:
-        """End after so much of the market's time."""
-        self._end_ms = None if lasts_ms is None else self.feed.now_ms() + lasts_ms
-
-    def going_on(self, stop: Callable[[], bool]) -> Callable[[], bool]:
-        """Show what there is to be seen; whether to go on."""
-
-        def look() -> bool:
-            if self._live is not None:
-                view = self.session.view(self.feed.now_ms(), self.options.speed)
-                self._live.update(screen(view), refresh=True)
-            over = self._end_ms is not None and self.feed.now_ms() >= self._end_ms
-            return not stop() and not over
-
-        return look
-
-    def decided(self, decision: Decision) -> None:
-        """Show a decision."""
-        view = self.session.view(self.feed.now_ms(), self.options.speed)
-        for name, value in live_scalars(view, decision).items():
-            self.board.scalar(name, value, self.session.num_decisions)
-        if self._live is None:
-            self.terminal.line(plain_line(decision, view.account))
+    return found[0]
 
 
 @contextmanager
@@ -326,8 +244,8 @@ def closing_rest(options: Options) -> Iterator[Rest]:
 def _head_read(run: Run, heads: list[str]) -> str:
     """The head that the run's policy reads, else its first."""
     backtest = run.config.backtest
-    named = None if backtest is None else backtest.policy.options.get("head")
-    for head in (named, "action"):
+    policy = None if backtest is None else build("policy", backtest.policy)
+    for head in (getattr(policy, "head", None), "action"):
         if head in heads:
             return str(head)
     return heads[0]
@@ -352,7 +270,15 @@ def _check(options: Options, decision_delay_s: float) -> None:
 
 
 def _milliseconds(lasts: str | None) -> int | None:
-    return None if lasts is None else Timeframe.parse(lasts).duration_ms
+    """How long a session is to last.
+
+    Raises:
+        ConfigError: no such time.
+    """
+    try:
+        return None if lasts is None else Timeframe.parse(lasts).duration_ms
+    except MtfError:
+        raise ConfigError(f"found --for {lasts!r}", "a time such as 90m, 1h or 1d") from None
 
 
 def _told(terms: Terms) -> str:

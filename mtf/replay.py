@@ -34,12 +34,13 @@ from mtf.realtime.decision import Decision
 from mtf.realtime.events import Closed, Key
 from mtf.realtime.journal import read_journal
 from mtf.realtime.paper import Paper
-from mtf.realtime.replayed import Part, decisions_in, replay_session, segments_of
+from mtf.realtime.replayed import Part, Replayed, decisions_in, replay_session, segments_of
 from mtf.realtime.session import Model, Terms
 from mtf.realtime.session_candles import as_decided, candles_of, on_time
 from mtf.realtime.session_folder import SessionFolder, read_session
 from mtf.report.terminal import Terminal
 from mtf.run import Run, load
+from mtf.trading.bars import Bars
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -52,12 +53,14 @@ class Compared:
         recorded: with its replay.
         backtest: with a backtest of the same candles.
         profit: of the paper account, and of a backtest of the decisions that were made, on the
-            candles of the recording; None = there is no account.
+            candles of the recording; None = there is no account, or nothing has closed.
+        notes: what to know about it: files that are others now, processes without a recording.
     """
 
     recorded: Agreement
     backtest: Agreement
     profit: tuple[float, float] | None
+    notes: Sequence[str] = ()
 
 
 def main(session: str, *, run: str | None = None, trust: bool = False) -> bool:
@@ -85,6 +88,7 @@ def main(session: str, *, run: str | None = None, trust: bool = False) -> bool:
 
 def lines_of(compared: Compared) -> Iterator[str]:
     """What came out."""
+    yield from (f"note: {note}" for note in compared.notes)
     yield f"as recorded: {compared.recorded.sentence}"
     yield f"beside the backtest: {compared.backtest.sentence}"
     if compared.profit is not None:
@@ -102,11 +106,15 @@ def compare_session(run: Run, folder: SessionFolder) -> Compared:
         MtfError: files that can't be read.
     """
     terms, config = folder.terms, run.config
-    lines = list(read_journal(folder.journal))
+    segments = segments_of(read_journal(folder.journal))
     replayed = replay_session(
-        folder.recordings, lambda: model_of(run, terms.symbol), terms, segments_of(lines)
+        folder.recordings, lambda: model_of(run, terms.symbol), terms, segments
     )
+    lines = _settled(segments)
+    made = {one.time_ms for one in replayed.decisions}
     live, fills = list(decisions_in(lines)), fills_in(lines)
+    if replayed.unrecorded:
+        live = [one for one in live if one.time_ms in made]
     model, paper = replayed.session.model, replayed.session.paper
     told = [_candles(model, part.closed, terms.symbol) for part in replayed.parts]
     every = _candles(model, _once(replayed.parts), terms.symbol)
@@ -131,10 +139,10 @@ def compare_session(run: Run, folder: SessionFolder) -> Compared:
         candles=seen,
         expected_candles=on_time(every),
         symbol=terms.symbol,
-        missed=_missed(replayed.parts),
         fill_tolerance=SAID_TOLERANCE,
     )
-    return Compared(recorded, backtest, traded.profit(live, lines))
+    profit = traded.profit(list(decisions_in(lines)), lines)
+    return Compared(recorded, backtest, profit, list(_notes(replayed, segments)))
 
 
 class _Traded:
@@ -143,9 +151,10 @@ class _Traded:
     def __init__(
         self, config: Config, terms: Terms, candles: Mapping[Key, Candles], paper: Paper | None
     ) -> None:
-        self.config, self.paper = config, paper
-        if paper is None:
-            return
+        self.config = config
+        self.bars: Bars | None = None
+        if paper is None or paper.settled_ms <= paper.start_ms:
+            return  # nothing has closed
         delay_ms = terms.decision_delay_ms
         self.broker = session_broker(config, delay_ms)
         self.bars = session_bars(
@@ -160,7 +169,7 @@ class _Traded:
 
     def fills(self, said: Predictions) -> pd.DataFrame:
         """What research would have filled."""
-        if self.paper is None or not len(self.bars):
+        if self.bars is None:
             return pd.DataFrame()
         until = int(np.searchsorted(said.times, self.bars.end_ms, side="right"))
         return session_backtest(self.config, said.rows(0, until), self.bars, self.broker).fills
@@ -168,7 +177,7 @@ class _Traded:
     def profit(self, live: Sequence[Decision], lines: Lines) -> tuple[float, float] | None:
         """Of the account as journalled, and of a backtest of the decisions that were made."""
         accounts = [line for line in lines if line["kind"] == "account"]
-        if self.paper is None or not accounts or not len(self.bars):
+        if self.bars is None or not accounts:
             return None
         end_ms = int(accounts[-1]["time_ms"])
         made = [one for one in live if one.time_ms <= end_ms]
@@ -176,6 +185,30 @@ class _Traded:
         last = int(np.searchsorted(outcome.close_time, end_ms, side="right")) - 1
         capital = self.broker.capital
         return float(accounts[-1]["equity"]) - capital, float(outcome.equity[last]) - capital
+
+
+def _settled(segments: Sequence[Lines]) -> list[Mapping[str, Any]]:
+    """All lines, without what a process that was killed wrote behind its last decision.
+
+    Only of the last process: what came later tells the rest of the others.
+    """
+    lines = [line for segment in segments for line in segment]
+    if not segments or any(line["kind"] == "end" for line in segments[-1]):
+        return lines
+    decided = [at for at, line in enumerate(lines) if line["kind"] == "decision"]
+    return lines[: decided[-1] + 1] if decided else lines
+
+
+def _notes(replayed: Replayed, segments: Sequence[Lines]) -> Iterator[str]:
+    """What is not as it was, so that differences need not be mtf's."""
+    if replayed.unrecorded:
+        yield (
+            f"{replayed.unrecorded} of {len(segments)} processes have no recording: what the "
+            "journal says of them is believed"
+        )
+    for name, now in replayed.session.model.files.items():
+        if any(segment[0]["files"].get(name) != now for segment in segments):
+            yield f"the {name} of the run is another one than the session decided by"
 
 
 def fills_in(lines: Lines) -> pd.DataFrame:
@@ -211,13 +244,13 @@ def _research(
     model: Model, parts: Sequence[Part], told: Sequence[Mapping[Key, Candles]], symbol: str
 ) -> Predictions:
     """What research says at every close of the session, of each process from its own history."""
-    pieces = [
-        batch_predictions(
-            model.config, model.engine.model, on_time(candles), _times(model, part), symbol
-        )
-        for part, candles in zip(parts, told, strict=True)
-    ]
-    pieces = [piece for piece in pieces if len(piece)]
+    pieces, after_ms = list[Predictions](), None
+    for part, candles in zip(parts, told, strict=True):
+        times = _times(model, part, after_ms)
+        if len(times):
+            after_ms = int(times[-1])
+            asked = model.config, model.engine.model, on_time(candles), times, symbol
+            pieces.append(batch_predictions(*asked))
     if not pieces:
         return Predictions(np.empty(0, np.int64), symbol, "live", {})
     times = np.concatenate([piece.times for piece in pieces])
@@ -226,13 +259,14 @@ def _research(
     return Predictions(times, symbol, pieces[0].part, arrays)
 
 
-def _times(model: Model, part: Part) -> np.ndarray:
-    """Every close from the first decision of a process to its last, those missed too."""
+def _times(model: Model, part: Part, after_ms: int | None) -> np.ndarray:
+    """Every close up to the last decision of a process, from where the one before ended."""
     times = [*(one.time_ms for one in part.decisions), *part.missed]
     if not times:
         return np.empty(0, np.int64)
     step = model.config.decisions.clock.duration_ms
-    return np.arange(min(times), max(times) + step, step, dtype=np.int64)
+    first_ms = min(times) if after_ms is None else after_ms + step
+    return np.arange(first_ms, max(times) + step, step, dtype=np.int64)
 
 
 def _decisions(config: Config, said: Predictions) -> list[Decision]:
@@ -245,9 +279,3 @@ def _decisions(config: Config, said: Predictions) -> list[Decision]:
         Decision(time_ms, {str(name): float(value) for name, value in row.items()}, *nothing)
         for time_ms, row in zip(said.times.tolist(), rows, strict=True)
     ]
-
-
-def _missed(parts: Sequence[Part]) -> dict[int, str]:
-    """Why decisions were missed."""
-    late = "the process was not there in time"
-    return {time_ms: late for part in parts for time_ms in part.missed}

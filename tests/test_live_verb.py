@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from living import LIVE, live_run
+from living import LIVE, live_run, quick_model
 from loopback import keep_to_loopback
 from rehearsing import allow_everything, check_no_secret, living_process, session_of
 
 from mtf import live
 from mtf.errors import ConfigError, DataError, MtfError
-from mtf.realtime.journal import read_journal
+from mtf.live_show import Options
+from mtf.realtime.decision import Decision
+from mtf.realtime.journal import Lines, decision_line, read_journal
 from mtf.realtime.sandbox.faults import Fault
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
-from mtf.realtime.session import Terms
+from mtf.realtime.session import Session, Terms
 from mtf.realtime.session_folder import begin_session, read_session
 from mtf.replay import Compared, compare_session, lines_of
 from mtf.run import Run
@@ -81,19 +83,19 @@ def test_a_session_is_what_the_backtest_says(run: Run) -> None:
 
 @pytest.mark.slow
 def test_killed_and_started_again_it_has_the_same_position(run: Run) -> None:
-    """kill -9 at any moment, twice: one account, each fill once, equal to the backtest."""
+    """kill -9 at random moments: one account, each fill once, equal to the backtest."""
     rng = random.Random(5)
     with Sandbox(market(), speed=60.0) as sandbox:
-        for _ in range(2):
+        for _ in range(3):
             with living_process(run, sandbox) as process:
-                process.wait_for(" UTC  ", 6)
-                sandbox.inject(Fault("slow", where="/v5/market/kline", value=rng.random()))
+                process.wait_for(" UTC  ", 3)
+                time.sleep(3 * rng.random())
                 process.kill()
         with living_process(run, sandbox, "--for", "10m") as process:
             text = process.end()
     assert "goes on: " in text
     begins = lines_in(run, "begin")
-    assert len(begins) == 3
+    assert len(begins) == 4
     times = [line["time_ms"] for line in lines_in(run, "decision")]
     assert times == sorted(set(times))
     fills = [(line["time_ms"], line["type"]) for line in lines_in(run, "fill")]
@@ -223,7 +225,7 @@ class TestRefusals:
             ({"endpoint": "https://example.com"}, "found the address"),
             ({"speed": 60.0}, "--speed 60"),
             ({"decision_delay_s": -1.0}, "--decision-delay"),
-            ({"lasts": "soon"}, "soon"),
+            ({"lasts": "soon"}, "--for 'soon'"),
         ],
     )
     def test_before_anything_is_asked(self, run: Run, options: dict[str, Any], words: str) -> None:
@@ -243,15 +245,38 @@ class TestRefusals:
             live.model_of(run, "ETHUSDT")
 
 
+def test_a_symbol_that_the_exchange_has_not(run: Run) -> None:
+    with Sandbox(market()) as sandbox:
+        for symbol, words in (("DOGEUSDT", "no perpetual DOGEUSDT"), ("../x", "../x")):
+            with pytest.raises(MtfError, match=words):
+                live.main(str(run.path), symbol=symbol, endpoint=sandbox.url)
+    assert not list((run.path / "live").glob("*/session.json"))
+
+
+def test_another_clock_ends_a_session_that_would_go_on(run: Run) -> None:
+    """A stand-in that was started again begins with the same time: nothing is decided twice."""
+    folder = begin_session(run.path, Terms("ETHUSDT", 2_000, False))
+    nan = float("nan")
+    session = Session(quick_model(run), folder.terms, journal := Lines())
+    decided = Decision(START + 5 * 60 * MINUTE, {"action.prob_buy": 0.5}, nan, nan, nan, nan, nan)
+    journal.write("decision", **decision_line(decided))
+    session.recall(list(journal.written))
+    assert session.next_after(decided.time_ms + 1) == decided.time_ms + MINUTE
+    assert session.next_after(decided.time_ms - 10 * MINUTE) == decided.time_ms + MINUTE
+    with pytest.raises(DataError, match="decided up to 2025-06-01 05:00") as raised:
+        session.next_after(START)
+    assert "--new" in raised.value.todo
+
+
 def test_a_session_of_other_terms_is_not_mixed_up(run: Run) -> None:
     folder = begin_session(run.path, Terms("ETHUSDT", 5_000, False))
-    with live.closing_rest(live.Options()) as rest, pytest.raises(ConfigError, match="--new"):
+    with live.closing_rest(Options()) as rest, pytest.raises(ConfigError, match="--new"):
         live.run_session(
             run,
             folder,
             replace(folder.terms, decision_delay_ms=2_000),
             rest,
-            live.Options(),
+            Options(),
             quiet(),
         )
     assert json.loads((folder.path / "session.json").read_text())["decision_delay_ms"] == 5_000

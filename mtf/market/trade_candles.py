@@ -19,6 +19,8 @@ from mtf.market.timeframe import Timeframe
 MOST_DECIMALS = 8
 REMEMBERED_MS = 60_000
 """For so long after a slot was closed a trade that comes again is known to have counted."""
+MOST_TRADED = 1e18
+"""No price and no size is above; up to there all sums and products are finite."""
 MOST_SLOTS = 10_000_000
 """A stray time must not ask for flat candles over years."""
 
@@ -64,9 +66,10 @@ class TradeRows:
 
     @property
     def sound(self) -> Bool[np.ndarray, " trade"]:
-        """Which have a price above 0 and a size of at least 0; finite comes first."""
+        """Which have a price above 0, a size of at least 0, and neither beyond anything traded."""
         finite = np.isfinite(self.price) & np.isfinite(self.size)
-        good: np.ndarray = finite & (self.price > 0) & (self.size >= 0)
+        small = (self.price <= MOST_TRADED) & (self.size <= MOST_TRADED)
+        good: np.ndarray = finite & small & (self.price > 0) & (self.size >= 0)
         return good
 
 
@@ -82,7 +85,7 @@ class TradeCandles:
         duplicates: trades that came more than once.
         early: trades of before the first whole slot; they are in no candle.
         late: trades that came after their slot was closed; they are in no candle.
-        unsound: trades without a price or a size.
+        unsound: trades without a price or a size that can be.
     """
 
     def __init__(

@@ -55,7 +55,8 @@ class Job:
         if self.ask.what == "candles" and self.ask.timeframe is not None:
             width = PAGE * self.ask.timeframe.duration_ms
         elif self.ask.what == "funding":
-            width = FUNDING_PAGE * UNIT_MS["h"]  # it is paid once an hour at most
+            # It is paid once an hour at most: a page that is full might not be all there is.
+            width = (FUNDING_PAGE - 1) * UNIT_MS["h"]
         end = min(self.at_ms + width, self.ask.end_ms)
         return replace(self.ask, start_ms=self.at_ms, end_ms=end)
 

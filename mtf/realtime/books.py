@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtf.realtime.bybit_stream import StreamFactory
 from mtf.realtime.connect import Connections
+from mtf.realtime.events import FeedFault
 from mtf.realtime.feed import Feed
 from mtf.realtime.hosts import is_loopback
 from mtf.realtime.intake import Intake
@@ -15,6 +16,8 @@ from mtf.realtime.order_book import BookRecorder
 from mtf.realtime.recording import Together
 
 LOOK_S = 0.25
+PATIENCE_S = 5.0
+"""Of the wall clock: so long a book that missed a change may stay without a whole one."""
 
 
 def listen(
@@ -25,6 +28,7 @@ def listen(
     stop: Callable[[], bool] = lambda: False,
     *,
     speed: float = 1.0,
+    told: Callable[[str], None] = lambda words: None,
 ) -> dict[str, int]:
     """Keep one snapshot a second of each symbol's book.
 
@@ -35,6 +39,7 @@ def listen(
         lasts_ms: how long, of the market's time.
         stop: whether it is enough.
         speed: of a stand-in.
+        told: gets what goes wrong, in words, and in the end which book was not whole how often.
 
     Returns:
         How many snapshots of each were kept.
@@ -54,8 +59,24 @@ def listen(
     ) as feed:
         end_ms = feed.now_ms() + lasts_ms
         while feed.now_ms() < end_ms and not stop():
-            feed.take(end_ms, LOOK_S)
+            for event in feed.take(end_ms, LOOK_S):
+                if isinstance(event, FeedFault):
+                    told(f"{event.kind}: {event.words}")
+            _mend(feed, list(books.values()), round(1_000 * PATIENCE_S * speed), told)
+    for symbol, book in books.items():
+        if book.book.missed:
+            told(f"order book of {symbol}: not whole {book.book.missed} times in between")
     return {symbol: book.kept for symbol, book in books.items()}
+
+
+def _mend(
+    feed: Feed, books: Sequence[BookRecorder], patience_ms: int, told: Callable[[str], None]
+) -> None:
+    """Connect anew where a book does not become whole by itself."""
+    for book in books:
+        if why := book.overdue(feed.now_ms(), patience_ms):
+            told(why)
+            feed.renew(why)
 
 
 __all__ = ["listen"]

@@ -122,6 +122,8 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
 
     Attributes:
         accepted: topics whose subscription was accepted.
+        refused: the others that were answered, with the exchange's words; they may be asked for
+            again.
         ended: set when the connection is over, for whatever reason.
         failure: why; empty while it lives.
 
@@ -145,6 +147,7 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         self.connect_timeout_s = connect_timeout_s
         self.ended = threading.Event()
         self.accepted: set[str] = set()
+        self.refused: dict[str, str] = {}
         self._on_text = on_text
         self._asking = threading.RLock()
         self.failure = ""
@@ -164,12 +167,29 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         """Ask for a topic.
 
         Raises:
-            StreamError: the stream is over, where pybit would wait for ever.
+            StreamError: the stream is over.
+            websocket.WebSocketException: it ends right now.
+            OSError: alike.
         """
-        if self.ended.is_set():
-            raise StreamError(f"this stream is over: {self.failure}", "one that is open")
         with self._asking:
             super().subscribe(topic, callback, symbol)
+
+    def _set_callback(self, topic: str, callback_function: Any) -> None:
+        """What is asked for again is not refused yet."""
+        self.refused.pop(topic, None)
+        super()._set_callback(topic, callback_function)
+
+    def is_connected(self) -> bool:
+        """Whether it is open: it is, from the start to its end.
+
+        Raises:
+            StreamError: it is over, where pybit would look again and again for ever.
+        """
+        sock = self.ws.sock
+        if self.ended.is_set() or sock is None or not sock.connected:
+            why = self.failure or "the connection was lost"
+            raise StreamError(f"this stream is over: {why}", "one that is open")
+        return True
 
     def _on_message(self, message: str) -> None:
         """Hand a text to pybit, but none while it is asking.
@@ -190,16 +210,22 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
             self._get_callback(message["topic"])
 
     def _process_subscription_message(self, message: dict[str, Any]) -> None:
-        """Note what was accepted.
+        """Note what was accepted, and what was refused: pybit alone would stumble over that.
 
         Raises:
-            StreamError: a refusal, which pybit alone would stumble over.
+            StreamError: a refusal of nobody knows what.
         """
-        if message.get("success") is False:
-            raise StreamError(f"a subscription was refused: {str(message.get('ret_msg'))[:160]}")
-        super()._process_subscription_message(message)
-        asked = self.subscriptions.get(message.get("req_id"), "{}")
-        self.accepted.update(json.loads(asked).get("args", ()))
+        asked = json.loads(self.subscriptions.get(message.get("req_id"), "{}")).get("args", ())
+        if message.get("success") is not False:
+            super()._process_subscription_message(message)
+            self.accepted.update(asked)
+            return
+        words = str(message.get("ret_msg"))[:160]
+        if not asked:
+            raise StreamError(f"a subscription was refused: {words}")
+        for topic in asked:
+            self._pop_callback(topic)  # pybit takes nobody who asks twice
+            self.refused[topic] = words
 
     def _connect(self, url: str) -> None:
         """Open the one connection, and read it in a thread."""
@@ -226,8 +252,8 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         except Exception as error:  # of the connection, of a frame, or of a callback: all the same
             why = f"{type(error).__name__}: {str(error)[:160]}"
         finally:
+            self._over("closed by us" if self.exited else why)  # first: who looks is told why
             self.ws.close()
-            self._over("closed by us" if self.exited else why)
 
     def _ping(self) -> None:
         """Both pings: the frame, and the exchange's own."""

@@ -7,10 +7,12 @@ known then, but later, it would be one that nobody could have traded.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from mtf.errors import DataError, MtfError
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.decision import Decision
 from mtf.realtime.events import Event, Key
@@ -20,6 +22,8 @@ from mtf.realtime.session import Session
 
 LOOK_S = 0.25
 """How long nobody looks at anything else."""
+PATIENCE_S = 60.0
+NEVER_MS = 2**62
 BEGIN, FIRST, MISSED = "begin", "first decision", "missed decisions"
 """What a session notes in its recording."""
 
@@ -38,11 +42,17 @@ class History:
     funding: Mapping[str, int]
     speed: float = 1.0
 
-    def intake(self) -> Intake:
-        """What understands the messages of the session, live or replayed."""
+    def intake(self, funding_every_ms: int = 0) -> Intake:
+        """What understands the messages of the session, live or replayed.
+
+        Args:
+            funding_every_ms: between two payments, so that one that is due is asked for until it
+                comes; it changes nothing of what messages mean. 0 = not known.
+        """
         return Intake(
             self.since,
             funding=self.funding,
+            funding_every_ms=dict.fromkeys(self.funding, funding_every_ms),
             quiet_ms=round(QUIET_MS * self.speed),
             patience_ms=round(PATIENCE_MS * self.speed),
         )
@@ -58,12 +68,15 @@ class History:
         """As it was recorded.
 
         Raises:
-            MtfError: it was not.
+            DataError: it was not.
         """
-        rows = note["since"]
-        since = {(str(symbol), Timeframe.parse(frame)): int(start) for symbol, frame, start in rows}
-        funding = {str(name): int(start) for name, start in note["funding"].items()}
-        return cls(since, funding, float(note["speed"]))
+        try:
+            rows = note["since"]
+            since = {(str(of), Timeframe.parse(frame)): int(start) for of, frame, start in rows}
+            funding = {str(name): int(start) for name, start in note["funding"].items()}
+            return cls(since, funding, float(note["speed"]))
+        except (LookupError, TypeError, ValueError, AttributeError, MtfError) as error:
+            raise unreadable_note(error) from None
 
 
 @runtime_checkable
@@ -90,33 +103,53 @@ class LiveSource(Source, Protocol):
         """Record what only the session knows."""
 
 
-def begin(session: Session, feed: LiveSource, look: Callable[[], bool]) -> bool:
+def unreadable_note(error: Exception) -> DataError:
+    """What to say of a note of a session that is none."""
+    return DataError(
+        f"a note of the session in its recording can't be read ({type(error).__name__}: {error})",
+        "a recording as mtf live writes it",
+        "take another copy of it",
+    )
+
+
+def begin(
+    session: Session,
+    feed: LiveSource,
+    look: Callable[[], bool],
+    patience_s: float = PATIENCE_S,
+) -> bool:
     """Wait for the history, and start the session with the next close of its clock.
 
     Args:
         session: to start.
         feed: tells the history.
         look: called again and again; whether to go on.
+        patience_s: so long, of the wall clock, all streams are waited for; after that the candles
+            of the traded symbol are enough, and what else is missing is missing.
 
     Returns:
         Whether it was started.
     """
-    while not feed.intake.caught_up(feed.now_ms()):
-        session.on(feed.take(feed.now_ms() + 1_000, LOOK_S))
+    since_s = time.monotonic()
+    while not _ready(session, feed, time.monotonic() - since_s >= patience_s):
+        session.on(feed.take(NEVER_MS, LOOK_S))  # no time is over: a replay knows of none before
         if not look():
             return False
     at_ms = feed.now_ms()
-    first_ms = int(session.clock.open_time(session.clock.slot(at_ms) + 1))
+    first_ms = session.next_after(at_ms)
     feed.note({"what": FIRST, "at_ms": at_ms, "first_ms": first_ms})
-    start(session, feed, first_ms, at_ms)
+    while not feed.over(at_ms):
+        session.on(feed.take(at_ms, LOOK_S))
+    session.start(first_ms, at_ms)
     return True
 
 
-def start(session: Session, source: Source, first_ms: int, at_ms: int) -> None:
-    """Take all that arrived by a time as history, and start."""
-    while not source.over(at_ms):
-        session.on(source.take(at_ms, LOOK_S))
-    session.start(first_ms, at_ms)
+def _ready(session: Session, feed: LiveSource, enough: bool) -> bool:
+    """Whether the history is there, or what of it is enough."""
+    now_ms = feed.now_ms()
+    if feed.intake.caught_up(now_ms):
+        return True
+    return enough and bool(feed.intake.caught_up(now_ms, [session.clock_key]))
 
 
 def keep_deciding(
@@ -124,6 +157,7 @@ def keep_deciding(
     feed: LiveSource,
     decided: Callable[[Decision], None],
     look: Callable[[], bool],
+    slack_ms: int = 0,
 ) -> None:
     """Decide at every close until it is enough.
 
@@ -132,9 +166,10 @@ def keep_deciding(
         feed: tells what happens.
         decided: gets every decision.
         look: called again and again; whether to go on.
+        slack_ms: so late, of the market's time, a decision is always in time.
     """
     while look():
-        past_ms = feed.now_ms() - deadline_ms(session)
+        past_ms = feed.now_ms() - deadline_ms(session, slack_ms)
         if past_ms >= 0 and session.next_ms is not None:
             step = session.clock.duration_ms
             until_ms = session.next_ms + past_ms // step * step
@@ -142,17 +177,20 @@ def keep_deciding(
             session.skip(until_ms)
         due_ms = session.due_ms
         session.on(feed.take(due_ms, LOOK_S))
-        if feed.over(due_ms):
+        if feed.over(due_ms) and feed.now_ms() < deadline_ms(session, slack_ms):
             decided(session.decide())
 
 
-def deadline_ms(session: Session) -> int:
+def deadline_ms(session: Session, slack_ms: int = 0) -> int:
     """From when on the next decision is too late: the open that it would be filled at is past.
 
-    Without a delay that open is the decision itself; then one step is given.
+    Where that open is the very time at which the decision is made, one candle is given.
     """
-    opens_ms = int(session.clock.open_time(session.clock.slot(session.due_ms - 1) + 1))
-    return opens_ms if opens_ms > session.due_ms else session.due_ms + session.clock.duration_ms
+    due_ms, frame = session.due_ms, session.filled_on
+    opens_ms = int(frame.open_time(frame.slot(due_ms - 1) + 1))
+    if opens_ms <= due_ms:
+        opens_ms = due_ms + frame.duration_ms
+    return max(opens_ms, due_ms + slack_ms)
 
 
 __all__ = [
@@ -164,5 +202,4 @@ __all__ = [
     "Source",
     "begin",
     "keep_deciding",
-    "start",
 ]

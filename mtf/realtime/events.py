@@ -34,9 +34,9 @@ class Message:
             ``funding``, with ``symbol``, for candles ``timeframe``, ``start_ms``, ``end_ms``, and
             the raw ``rows``.
             ``state``: of the connection: ``content["state"]`` is ``open``, ``lost`` or
-            ``refused``, with ``why``; or REST ``failed``.
+            ``refused``, with ``why``; or REST ``failed``, or of one ``topic`` the subscription.
             ``clock``: ``content["offset_ms"]``, what the exchange's clock is ahead of ours.
-            ``session``: what the session itself notes, such as decisions that it missed.
+            ``session``: what the session itself notes, in ``content["what"]`` and beside it.
         content: plain values that JSON can hold.
     """
 
@@ -97,7 +97,7 @@ class FundingRate:
 
 @dataclass(frozen=True)
 class StreamState:
-    """The state of one key changed.
+    """The state of one key changed, or why it is lost.
 
     Attributes:
         state: ``starting``: history is being asked for. ``live``: complete up to the last close.
@@ -120,7 +120,7 @@ class FeedFault:
     """Something went wrong and was dealt with.
 
     Attributes:
-        kind: such as ``bad candle``, ``conflict``, ``repeated``, ``lost connection``, ``REST``.
+        kind: such as ``bad candle``, ``conflict``, ``lost connection``, ``REST``.
         words: what.
     """
 

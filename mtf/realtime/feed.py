@@ -18,7 +18,7 @@ from mtf.realtime.inbox import Inbox
 from mtf.realtime.live_clock import EVERY_S, LEAST_S, ClockKeeper, LiveClock
 from mtf.realtime.recording import Writer
 from mtf.realtime.rest import Rest
-from mtf.realtime.supervisor import LEAST_STALE_S, STALE_S, Backoff, Connect, Supervisor
+from mtf.realtime.supervisor import LEAST_STALE_S, REFUSED_S, Backoff, Connect, Supervisor
 
 LOOK_S = 0.1
 """How often it is asked what is wanted."""
@@ -55,8 +55,10 @@ class Feed:
         record: gets every message; None = nothing is recorded.
         category: of the exchange.
         backoff: between two connections.
-        stale_s: of the market's time: without data for so long a connection is given up.
+        stale_s: of the market's time: without data for so long a connection is given up; None = by
+            the topics.
         least_stale_s: of the wall clock, at least.
+        refused_s: of the market's time, before a refused topic is asked for again.
         again_s: of the wall clock, before REST is asked the same again.
         longest_again_s: at most, after failures.
         measure_s: of the market's time, between two measurements of the clock.
@@ -73,8 +75,9 @@ class Feed:
         record: Writer | None = None,
         category: str = "linear",
         backoff: Backoff | None = None,
-        stale_s: float = STALE_S,
+        stale_s: float | None = None,
         least_stale_s: float = LEAST_STALE_S,
+        refused_s: float = REFUSED_S,
         again_s: float = AGAIN_S,
         longest_again_s: float = LONGEST_S,
         measure_s: float = EVERY_S,
@@ -104,6 +107,7 @@ class Feed:
             backoff=backoff,
             stale_s=stale_s,
             least_stale_s=least_stale_s,
+            refused_s=refused_s,
         )
         self._threads: list[threading.Thread] = []
         self._looked_s = float("-inf")
@@ -130,7 +134,7 @@ class Feed:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End all threads and connections; what has arrived is recorded."""
+        """End all threads and connections, and the recording with what was taken."""
         self._close()
 
     def now_ms(self) -> int:
@@ -165,6 +169,10 @@ class Feed:
         """Let something be recorded that only the session knows."""
         self._inbox.put("session", content)
 
+    def renew(self, why: str) -> None:
+        """Give the connection up that there is, and connect anew."""
+        self._supervisor.renew(why)
+
     def _hear(self, text: str) -> None:
         """Take a text of the stream, in its thread."""
         message = self._inbox.put("frame", {"text": text})
@@ -196,11 +204,15 @@ class Feed:
             self._end_of(self._record)
 
     def _end_of(self, record: Writer) -> None:
-        """Write down what has arrived, and that this is the end."""
+        """Write down what the session noted, and that this is the end.
+
+        What arrived and was never taken had no effect, and is none of the session.
+        """
         self.note({"what": "end"})
         try:
             for message in self._inbox.rest():
-                record.write(message)
+                if message.kind == "session":
+                    record.write(message)
         finally:
             record.close()
 

@@ -7,7 +7,6 @@ told. The history is no special case: at the start all of it is a hole.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -41,8 +40,6 @@ class InOrder:
     Attributes:
         next_ms: open of the candle that is told next; all before it are told, or don't exist.
         started: whether the history was complete once.
-        last_open_ms: open of the last candle told; None = none yet.
-        counts: what happened, by kind.
     """
 
     def __init__(
@@ -59,8 +56,6 @@ class InOrder:
         self.grace_ms, self.settle_ms = grace_ms, settle_ms
         self.first_ms = self.next_ms = timeframe.open_time(timeframe.slot(since_ms - 1) + 1)
         self.started = False
-        self.last_open_ms: int | None = None
-        self.counts: Counter[str] = Counter()
         self._told: dict[int, Candle] = {}
         self._held: dict[int, tuple[Candle, Source]] = {}
         self._held_spans: Spans | None = Spans()
@@ -180,7 +175,6 @@ class InOrder:
             return
         held, before = self._held.get(open_ms, (None, source))
         if held == candle:
-            self.counts["repeated"] += 1
             return
         self._held_spans = None
         if held is None or (source, before) == ("answer", "stream"):
@@ -194,9 +188,7 @@ class InOrder:
         """A candle whose turn is over: it is what was told, or that is said."""
         oldest = next(iter(self._told), self.first_ms)
         told = self._told.get(open_ms)
-        if told == candle or open_ms < oldest:
-            self.counts["repeated"] += 1
-        else:
+        if told != candle and open_ms >= oldest:
             yield self._conflict(open_ms, told, candle, at_ms)
 
     def _conflict(
@@ -207,13 +199,11 @@ class InOrder:
         return self._fault("conflict", f"candle of {iso(open_ms)}: {was}, now {candle}", at_ms)
 
     def _fault(self, kind: str, words: str, at_ms: int) -> FeedFault:
-        """Something to be told and counted."""
-        self.counts[kind] += 1
+        """Something to be told."""
         return FeedFault(at_ms, kind, f"{self.symbol} {self.timeframe}: {words}")
 
     def _spoilt(self, found: Answer, unreadable: int, at_ms: int) -> Iterator[FeedFault]:
         """What of an answer can't be used."""
-        self.counts["repeated"] += found.rows - found.foreign - found.bad - len(found.open_time)
         if found.bad or found.foreign or unreadable:
             words = (
                 f"an answer with {found.bad + unreadable} rows that are no candles and "
@@ -261,10 +251,8 @@ class InOrder:
             del self._held[self.next_ms]
             rows.append(held[0])
             self._told[self.next_ms] = held[0]
-            self.last_open_ms = self.next_ms
             self.next_ms += self.timeframe.duration_ms
         self._held_spans = None
-        self.counts[source] += len(rows)
         for open_ms in list(self._told)[:-REMEMBERED]:
             del self._told[open_ms]
         times = start + self.timeframe.duration_ms * np.arange(len(rows), dtype=np.int64)

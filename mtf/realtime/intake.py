@@ -6,14 +6,14 @@ No clock, no thread, no network: what is told follows from the messages and from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mtf.realtime.download import SETTLE_MS
 from mtf.realtime.events import Ask, ClockMeasured, Event, FeedFault, Key, Message
 from mtf.realtime.frames import read_frame
 from mtf.realtime.funding_due import FundingDue
 from mtf.realtime.in_order import GRACE_MS, InOrder
-from mtf.realtime.key_state import KeyState, KeyView, Series
+from mtf.realtime.key_state import KeyState, Series
 from mtf.realtime.kline import interval_of
 from mtf.realtime.live_trades import GRACE_MS as TRADE_GRACE_MS
 from mtf.realtime.live_trades import PATIENCE_MS, QUIET_MS, SECOND, LiveSeconds
@@ -29,6 +29,8 @@ class Intake:
     Args:
         since_ms: of each key the first open time that is wanted. Keys of 1s are built from trades.
         funding: symbols with the time from which their funding rates are wanted.
+        funding_every_ms: of a symbol, the time between two payments. A rate that is due is asked
+            for until it is there; of symbols that are not here, once after each hour.
         books: symbols whose order book is heard too; a ``BookRecorder`` keeps it.
         grace_ms: a candle that closed so long ago and did not come is asked for.
         settle_ms: a candle that closed so lately and is not there may still come.
@@ -49,6 +51,7 @@ class Intake:
         since_ms: Mapping[Key, int],
         *,
         funding: Mapping[str, int] | None = None,
+        funding_every_ms: Mapping[str, int] | None = None,
         books: Sequence[str] = (),
         grace_ms: int = GRACE_MS,
         settle_ms: int = SETTLE_MS,
@@ -76,7 +79,11 @@ class Intake:
                 series = InOrder(symbol, timeframe, since, grace_ms=grace_ms, settle_ms=settle_ms)
             self._keys[key] = self._by_topic[topic] = KeyState(series)
         self.topics = sorted(self._by_topic)
-        self._funding = {name: FundingDue(name, since) for name, since in (funding or {}).items()}
+        every = funding_every_ms or {}
+        self._funding = {
+            name: FundingDue(name, since, every.get(name, 0))
+            for name, since in (funding or {}).items()
+        }
         self._lost = ""
         self._heard_ms = 0
 
@@ -111,13 +118,15 @@ class Intake:
         asks = [ask for key in self._keys.values() for ask in key.series.wanted(now_ms)]
         return asks + [ask for due in self._funding.values() for ask in due.wanted(now_ms)]
 
-    def states(self) -> Mapping[Key, KeyView]:
-        """What there is to see of each key."""
-        return {key: state.view() for key, state in self._keys.items()}
+    def caught_up(self, now_ms: int, keys: Collection[Key] | None = None) -> bool:
+        """Whether all that closed by now is told, or known not to exist.
 
-    def caught_up(self, now_ms: int) -> bool:
-        """Whether of every key all that closed by now is told, or known not to exist."""
-        return all(key.series.caught_up(now_ms) for key in self._keys.values())
+        Args:
+            now_ms: the time.
+            keys: to look at; None = all.
+        """
+        looked_at = self._keys if keys is None else keys
+        return all(self._keys[key].series.caught_up(now_ms) for key in looked_at)
 
     def _frame(self, message: Message) -> list[Event]:
         """A text of the websocket."""
@@ -133,7 +142,6 @@ class Intake:
         key = self._by_topic[frame.topic]
         if key is None:
             return []
-        key.heard_ms = message.at_ms
         return key.series.frame(frame.data, message.at_ms)
 
     def _answer(self, message: Message) -> list[Event]:
@@ -151,9 +159,14 @@ class Intake:
         return []
 
     def _state(self, message: Message) -> list[Event]:
-        """The connection opened or was lost, or REST failed."""
+        """The connection opened or was lost, REST failed, or a topic was refused."""
         state, why = message.content["state"], str(message.content.get("why", ""))
         events: list[Event] = []
+        if "topic" in message.content:
+            # Its trades will not come, and seconds without them must not pass for quiet ones.
+            key = self._by_topic.get(str(message.content["topic"]))
+            events = [] if key is None else key.series.lost(message.at_ms)
+            return [*events, FeedFault(message.at_ms, "refused topic", why)]
         if state in FAULT_KINDS:
             events.append(FeedFault(message.at_ms, FAULT_KINDS[state], why))
         if state == "failed":

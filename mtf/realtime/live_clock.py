@@ -1,8 +1,9 @@
 """The exchange's time: measured through REST again and again, and never going back.
 
-Against the exchange it is this machine's clock and what the exchange's is ahead of it. A rehearsal
-against a stand-in has a time of its own, in any year and at any speed: there the first measurement
-says what time it is, and the offset is what later ones find beyond that.
+Between two measurements it goes on as time passes (``monotonic``), so that it does not matter who
+sets this machine's clock. What the exchange's clock is ahead of that one is told, since orders are
+stamped by it. A rehearsal against a stand-in has a time of its own, in any year and at any speed:
+there the offset is what later measurements find beyond the first.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ AWAY_MS = 1_000
 """A message's own time this far from ours asks for a measurement."""
 DELAY_S = 0.25
 """What a message may take on its way; in a quick rehearsal that is much of the market's time."""
+FAR_MS = 5_000
+"""A measurement this far from all before is believed when the next one agrees."""
 SURE_MS = 600_000
 """A clock that jumped ahead is believed when it still says so after that time."""
 TS = re.compile(r'"ts":\s?(\d{1,15})[,}]')
 FIRST = 3
-"""Measurements at the start; the quickest counts."""
+"""Measurements at the start; the quickest of those that agree counts."""
 
 
 class LiveClock:
@@ -40,7 +43,7 @@ class LiveClock:
         rehearsal: whether the first measurement says what time it is; None = at any speed but 1.
 
     Attributes:
-        offset_ms: what the exchange's clock is ahead of ours, as last measured.
+        offset_ms: what the exchange's clock is ahead of this machine's, as last measured.
 
     Raises:
         MtfError: a speed at which no time passes.
@@ -61,21 +64,20 @@ class LiveClock:
         self.offset_ms = 0
         self._time = time or RealTime()
         self._started_s = self._time.monotonic()
-        self._anchor_ms: float | None = None if self.rehearsal else 0.0
-        self._offsets: deque[tuple[float, int]] = deque()
+        self._own_ms = self._anchor_ms = 0.0 if self.rehearsal else float(self._time.wall_ms())
+        self._doubted_ms: float | None = None
+        self._anchors: deque[tuple[float, float]] = deque()
         self._last_ms = 0
         self._lock = threading.Lock()
 
     def machine_ms(self) -> float:
-        """What our own clock says: the wall's, or the time of the rehearsal so far."""
-        if self.rehearsal:
-            return (self._time.monotonic() - self._started_s) * 1_000 * self.speed
-        return float(self._time.wall_ms())
+        """How much of the market's time passed since the start, whatever any clock says."""
+        return (self._time.monotonic() - self._started_s) * 1_000 * self.speed
 
     def now_ms(self) -> int:
         """The exchange's time; where its clock was put back, time stands still until it is true."""
         with self._lock:
-            self._last_ms = max(self._last_ms, self._base_ms() + self.offset_ms)
+            self._last_ms = max(self._last_ms, round(self.machine_ms() + self._anchor_ms))
             return self._last_ms
 
     def surely_ms(self) -> int:
@@ -84,30 +86,54 @@ class LiveClock:
         What is closed by this time is closed, whatever a few measurements say.
         """
         with self._lock:
-            return self._base_ms() + min((offset for _, offset in self._offsets), default=0)
+            least_ms = min((anchor for _, anchor in self._anchors), default=self._anchor_ms)
+            return round(self.machine_ms() + least_ms)
 
-    def set(self, server_ms: int, at_ms: float | None = None, unsure_ms: float = 0.0) -> None:
+    def set(self, server_ms: int, at_ms: float | None = None, unsure_ms: float = 0.0) -> bool:
         """Take a measurement.
 
         Args:
             server_ms: the exchange's time.
             at_ms: what ``machine_ms`` said then; None = now.
             unsure_ms: how far off it may be; a measurement that finds less says nothing new.
-        """
-        at_ms = self.machine_ms() if at_ms is None else at_ms
-        with self._lock:
-            if self._anchor_ms is None:
-                self._anchor_ms = server_ms - at_ms
-            offset = round(server_ms - at_ms - self._anchor_ms)
-            if abs(offset - self.offset_ms) > unsure_ms:
-                self.offset_ms = offset
-            self._offsets.append((at_ms, self.offset_ms))
-            while len(self._offsets) > 1 and self._offsets[1][0] <= at_ms - SURE_MS:
-                self._offsets.popleft()
 
-    def _base_ms(self) -> int:
-        """The time before any offset."""
-        return int(self.machine_ms() + (self._anchor_ms or 0.0))
+        Returns:
+            Whether it is believed: one that is far from all before needs a second that agrees.
+        """
+        with self._lock:
+            now_ms = self.machine_ms()
+            at_ms = now_ms if at_ms is None else at_ms
+            if not self._believes(server_ms - at_ms, unsure_ms):
+                return False
+            if not self.rehearsal:
+                self._own_ms = self._time.wall_ms() - now_ms
+            elif not self._anchors:
+                self._own_ms = self._anchor_ms
+            self.offset_ms = round(self._anchor_ms - self._own_ms)
+            self._remember(at_ms)
+            return True
+
+    def _believes(self, found_ms: float, unsure_ms: float) -> bool:
+        """Whether a measurement is believed; what was measured is the anchor then."""
+        doubted, far = self._doubted_ms, max(FAR_MS, unsure_ms)
+        alone = doubted is None or abs(found_ms - doubted) > far
+        if self._anchors and abs(found_ms - self._anchor_ms) > far and alone:
+            self._doubted_ms = found_ms
+            return False
+        self._doubted_ms = None
+        if not self._anchors or abs(found_ms - self._anchor_ms) > unsure_ms:
+            self._anchor_ms = found_ms
+        return True
+
+    def _remember(self, at_ms: float) -> None:
+        """Keep what was believed of late."""
+        self._anchors.append((at_ms, self._anchor_ms))
+        while len(self._anchors) > 1 and self._anchors[1][0] <= at_ms - SURE_MS:
+            self._anchors.popleft()
+        if not self.rehearsal and abs(self.offset_ms) <= FAR_MS:
+            # Two clocks agree that it is so late: no time passed here while this machine slept.
+            least = self._anchor_ms - FAR_MS
+            self._anchors = deque(each for each in self._anchors if each[1] >= least)
 
     def seconds(self, market_ms: float) -> float:
         """How long some of the market's time takes, in seconds of the wall clock."""
@@ -156,7 +182,10 @@ class ClockKeeper:
             ExchangeError: no answer.
         """
         measured = [self._rest.server_time(self._clock.machine_ms) for _ in range(FIRST)]
-        self._take(*min(measured, key=lambda each: each[2]))
+        median = sorted(server - at for server, at, _ in measured)[FIRST // 2]
+        agreeing = [each for each in measured if abs(each[0] - each[1] - median) <= FAR_MS]
+        self._clock.set(*min(agreeing, key=lambda each: each[2]))
+        self._tell()
         return self._inbox.thread("clock", self._keep)
 
     def hear(self, text: str, at_ms: int) -> None:
@@ -178,13 +207,23 @@ class ClockKeeper:
             if self._stopped.is_set():
                 return
             try:
-                self._take(*self._rest.server_time(self._clock.machine_ms))
+                self._measure()
             except StoppedError:
                 return
             except MtfError as error:
                 self._inbox.put("state", {"state": "failed", "why": f"clock: {error.found}"})
 
-    def _take(self, server_ms: int, at_ms: float, unsure_ms: float) -> None:
-        """Set the clock, and tell what came out."""
-        self._clock.set(server_ms, at_ms, unsure_ms)
+    def _measure(self) -> None:
+        """Measure, once more where the first result is doubted, and tell what is believed.
+
+        Raises:
+            ExchangeError: no answer.
+        """
+        for _ in range(2):
+            if self._clock.set(*self._rest.server_time(self._clock.machine_ms)):
+                return self._tell()
+        return None
+
+    def _tell(self) -> None:
+        """Tell what came out."""
         self._inbox.put("clock", {"offset_ms": self._clock.offset_ms})

@@ -2,12 +2,11 @@
 
 A second closes when a trade of a later one is there, or after a while in which nothing traded and
 the connection lived. What traded while there was no connection is told by REST's newest trades
-where they reach back so far; where they don't, those seconds are a gap, and the gap is told.
+where they reach back so far; where they don't, those seconds are a gap, and the gap is told. REST
+may be behind the stream: its trades are taken once they reach the first one that the stream told.
 """
 
 from __future__ import annotations
-
-from collections import Counter
 
 from mtf.market.timeframe import UNIT_MS, Timeframe
 from mtf.market.trade_candles import TradeCandles, TradeRows, in_order
@@ -54,8 +53,6 @@ class LiveSeconds:
         self.quiet_ms, self.patience_ms = quiet_ms, patience_ms
         self.next_ms = _next_second(since_ms)
         self.started = False
-        self.last_open_ms: int | None = None
-        self.counts: Counter[str] = Counter()
         self._builder: TradeCandles | None = None
         self._opened_ms: int | None = None
         self._waiting: list[TradeRows] = []
@@ -95,7 +92,7 @@ class LiveSeconds:
         if wrong:
             words = f"an answer with {len(wrong)} of them is asked for again: {wrong[0]}"
             return [self._fault("bad trade", words, at_ms)]
-        return self._begin(trades, at_ms)
+        return self._begin(trades, at_ms) if self._reaches_stream(trades) else []
 
     def advance(self, now_ms: int, heard_ms: int) -> list[Event]:
         """Time passes.
@@ -143,6 +140,11 @@ class LiveSeconds:
             return []
         return [Ask("trades", self.symbol, None, opened, opened, "trades before the connection")]
 
+    def _reaches_stream(self, trades: TradeRows) -> bool:
+        """Whether nothing can be between the newest trades and the first one of the stream."""
+        heard = [int(each.time.min()) for each in self._waiting]
+        return not heard or (len(trades) > 0 and int(trades.time.max()) >= min(heard))
+
     def _begin(self, trades: TradeRows, at_ms: int) -> list[Event]:
         """From the oldest of the trades on all are known; without any, from the connection on."""
         trades, price = in_order(trades), None
@@ -166,9 +168,8 @@ class LiveSeconds:
         """Seconds that were over by a time."""
         if self._builder is None or until_ms < self.next_ms + SECOND_MS:
             return []
-        late, repeated = self._builder.late, self._builder.duplicates
+        late = self._builder.late
         times, ohlcv = self._builder.close(until_ms)
-        self.counts["repeated"] += self._builder.duplicates - repeated
         events: list[Event] = []
         if self._builder.late > late:
             words = f"{self._builder.late - late} trades of seconds that were told without them"
@@ -176,9 +177,7 @@ class LiveSeconds:
         if len(times) == 0:
             return events
         events += self._skip(int(times[0]), at_ms)
-        self.last_open_ms = int(times[-1])
-        self.next_ms = self.last_open_ms + SECOND_MS
-        self.counts["stream"] += len(times)
+        self.next_ms = int(times[-1]) + SECOND_MS
         return [*events, Closed(self.symbol, SECOND, times, ohlcv, at_ms, "stream")]
 
     def _skip(self, until_ms: int, at_ms: int) -> list[Event]:
@@ -189,8 +188,7 @@ class LiveSeconds:
         return [NoCandle(self.symbol, SECOND, start, until_ms, at_ms)]
 
     def _fault(self, kind: str, words: str, at_ms: int) -> FeedFault:
-        """Something to be told and counted."""
-        self.counts[kind] += 1
+        """Something to be told."""
         return FeedFault(at_ms, kind, f"{self.symbol} 1s: {words}")
 
 

@@ -22,6 +22,7 @@ from mtf.realtime.stored_files import read_table, told, write_table
 
 DEPTH = 50
 SECOND_MS, MINUTE_MS = 1_000, 60_000
+DAMAGED = "move it away: nobody can tell that hour again; a new file is begun"
 
 
 def book_topic(symbol: str) -> str:
@@ -34,7 +35,7 @@ class LiveBook:
 
     Attributes:
         usable: whether it is whole, and its best bid below its best ask.
-        missed: how often it was not.
+        missed: how often it was not any more.
     """
 
     def __init__(self) -> None:
@@ -114,6 +115,7 @@ class BookRecorder:
         with told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         self.book, self.kept = LiveBook(), 0
+        self._broken_ms: int | None = None
         self._hour: Path | None = None
         self._times: list[int] = []
         self._rows: list[np.ndarray] = []
@@ -128,17 +130,29 @@ class BookRecorder:
         # Not when it is opened: the whole book may be there before all topics are accepted.
         if message.kind == "state" and message.content["state"] in ("lost", "refused"):
             self.book.lost()
-        if message.kind != "frame" or self.topic not in message.content["text"]:
-            return
-        try:
-            frame = read_frame(message.content["text"])
-        except ValueError:
-            self.book.lost()
-            return
-        if frame is not None and frame.topic == self.topic:
-            self.book.apply(frame.kind, frame.data)
+            self._broken_ms = None
+        if message.kind == "frame" and self.topic in message.content["text"]:
+            self._hear(message.content["text"])
             if self.book.usable:
+                self._broken_ms = None
                 self._keep(message.at_ms)
+            elif self._broken_ms is None:
+                self._broken_ms = message.at_ms
+
+    def overdue(self, now_ms: int, patience_ms: int) -> str:
+        """Why the whole book is to be asked for, which the exchange tells on subscription alone.
+
+        Args:
+            now_ms: the time.
+            patience_ms: so long changes may come without a book that they belong to.
+
+        Returns:
+            The reason, once in that time; empty = there is none.
+        """
+        if self._broken_ms is None or now_ms - self._broken_ms <= patience_ms:
+            return ""
+        self._broken_ms = now_ms
+        return f"order book of {self.symbol}: a change was missed, so all of it is asked for again"
 
     def close(self) -> None:
         """Write what is not written yet.
@@ -150,6 +164,16 @@ class BookRecorder:
             columns = np.array(self._rows).reshape(-1, len(COLUMNS)).T
             named = dict(zip(COLUMNS, columns, strict=True))
             write_table(self._hour, {TIME: np.array(self._times, np.int64), **named})
+
+    def _hear(self, text: str) -> None:
+        """Take a text of the stream."""
+        try:
+            frame = read_frame(text)
+        except ValueError:
+            self.book.lost()
+        else:
+            if frame is not None and frame.topic == self.topic:
+                self.book.apply(frame.kind, frame.data)
 
     def _keep(self, at_ms: int) -> None:
         """The first book of a second is its row."""
@@ -171,7 +195,7 @@ class BookRecorder:
         """Go on where an earlier recorder of the hour stopped."""
         self._hour, self._times, self._rows, self._written_ms = hour, [], [], at_ms
         if hour.exists():
-            times, rows = read_table(hour, (TIME, *COLUMNS))
+            times, rows = read_table(hour, (TIME, *COLUMNS), todo=DAMAGED)
             self._times, self._rows = times.tolist(), list(rows)
 
 

@@ -11,7 +11,7 @@ import io
 import json
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
@@ -22,6 +22,16 @@ from mtf.realtime.lines_file import LinesFile
 
 LOG = logging.getLogger(__name__)
 KINDS = get_args(MessageKind)
+PARTS: Mapping[str, Mapping[str, type]] = {
+    "frame": {"text": str},
+    "answer": {"ask": str, "symbol": str, "start_ms": int, "end_ms": int},
+    "state": {"state": str},
+    "clock": {"offset_ms": int},
+    "session": {"what": str},
+}
+"""What the content of a message must have."""
+ASKS = ("candles", "trades", "funding")
+STATES = ("open", "lost", "refused", "failed")
 MOST_BYTES = 64 << 20
 """Of one line; an answer of a thousand rows has some 100 kB."""
 
@@ -153,7 +163,23 @@ def _message(line: bytes, path: Path, number: int) -> Message:
         raise _damaged(path, number, f"{type(error).__name__}: {error}") from None
     if type(at_ms) is not int or kind not in KINDS or not isinstance(inner, dict):
         raise _damaged(path, number, "at_ms, kind or content can't be")
+    if wrong := _wrong_parts(kind, inner):
+        raise _damaged(path, number, f"{kind} with {', '.join(wrong)} missing, or what can't be")
     return Message(at_ms, kind, inner)
+
+
+def _wrong_parts(kind: str, content: Mapping[str, Any]) -> list[str]:
+    """Names of what a message lacks, or has otherwise."""
+    wrong = [name for name, held in PARTS[kind].items() if type(content.get(name)) is not held]
+    if kind == "state" and content.get("state") not in STATES:
+        return ["state"]
+    if kind == "answer":
+        ask = content.get("ask")
+        wrong += ["ask"] if "ask" not in wrong and ask not in ASKS else []
+        wrong += ["rows"] if "rows" not in content else []
+        if ask == "candles" and type(content.get("timeframe")) is not str:
+            wrong.append("timeframe")
+    return wrong
 
 
 def _damaged(path: Path, number: int, words: str) -> DataError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtf.errors import DataError
-from mtf.realtime.deciding import BEGIN, FIRST, MISSED, History, Source, start
+from mtf.realtime.deciding import BEGIN, FIRST, MISSED, NEVER_MS, History, Source, unreadable_note
 from mtf.realtime.decision import Decision
 from mtf.realtime.events import Closed, Event, Message
 from mtf.realtime.feed import Replay
@@ -58,12 +58,14 @@ class Replayed:
     """A session as replayed.
 
     Attributes:
-        parts: one a process that decided anything, or missed it.
+        parts: one a process.
         session: of the last of them.
+        unrecorded: processes of which there is no recording; what they did is believed.
     """
 
     parts: Sequence[Part]
     session: Session
+    unrecorded: int = 0
 
     @property
     def decisions(self) -> list[Decision]:
@@ -84,21 +86,22 @@ def replay_session(
         model: makes a fresh one, for each of them.
         terms: of the session.
         segments: lines of the journal, of each process that started. They say where each ended;
-            nothing else is taken from them.
+            nothing else is taken from them where there is a recording.
 
     Raises:
         DataError: no recording of a session that decided anything.
     """
-    lines, parts, session = Lines(), list[Part](), None
-    left = list(segments)
-    for path in recordings:
-        notes = notes_of(read_recording(path))
-        if notes is None or notes.at_ms is None:
+    found = _by_begin(recordings)
+    lines, parts, session, unrecorded = Lines(), list[Part](), None, 0
+    for segment in segments:
+        begun = int(segment[0]["at_ms"]), int(segment[0]["first_ms"])
+        if begun not in found:
+            lines.written.extend(dict(line) for line in segment)
+            unrecorded += 1
             continue
-        segment = left.pop(0) if left else []
         session = Session(model(), terms, lines)
         session.recall(list(lines.written))
-        parts.append(_part(path, notes, session, _last_ms(segment)))
+        parts.append(_part(*found[begun], session, segment))
     if session is None:
         told = ", ".join(str(path) for path in recordings) or "there is none"
         raise DataError(
@@ -106,53 +109,64 @@ def replay_session(
             "a session that made decisions",
             "let mtf live run for longer",
         )
-    return Replayed(parts, session)
+    return Replayed(parts, session, unrecorded)
+
+
+def _by_begin(recordings: Iterable[Path]) -> dict[tuple[int, int], tuple[Path, Notes]]:
+    """Recordings of sessions that began, by when, and by their first decision."""
+    found = {}
+    for path in recordings:
+        notes = notes_of(read_recording(path))
+        if notes is not None and notes.at_ms is not None:
+            found[notes.at_ms, notes.first_ms] = path, notes
+    return found
 
 
 def notes_of(messages: Iterable[Message]) -> Notes | None:
     """What a session noted; None = nothing.
 
     Raises:
-        MtfError: a note that can't be read.
+        DataError: a note that can't be read.
     """
     history, at_ms, first_ms, missed = None, None, 0, {}
-    for message in messages:
-        if message.kind != "session":
-            continue
-        content = message.content
-        if content["what"] == BEGIN:
-            history = History.of(content)
-        elif content["what"] == FIRST:
-            at_ms, first_ms = int(content["at_ms"]), int(content["first_ms"])
-        elif content["what"] == MISSED:
-            missed[int(content["first_ms"])] = int(content["until_ms"])
+    for content in (message.content for message in messages if message.kind == "session"):
+        try:
+            if content["what"] == BEGIN:
+                history = History.of(content)
+            elif content["what"] == FIRST:
+                at_ms, first_ms = int(content["at_ms"]), int(content["first_ms"])
+            elif content["what"] == MISSED:
+                missed[int(content["first_ms"])] = int(content["until_ms"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise unreadable_note(error) from None
     return None if history is None else Notes(history, at_ms, first_ms, missed)
 
 
-def _part(path: Path, notes: Notes, session: Session, last_ms: int | None) -> Part:
-    """Replay one process until its recording, or what it did, ends."""
+def _part(path: Path, notes: Notes, session: Session, segment: Sequence[Mapping[str, Any]]) -> Part:
+    """Replay what one process did: a kill ends it with its last decision."""
     assert notes.at_ms is not None
+    last_ms = max((one.time_ms for one in decisions_in(segment)), default=0)
     intake = notes.history.intake()
     heard = _Heard(Replay(intake, read_recording(path)))
     decisions, missed = list[Decision](), list[int]()
-    start(session, heard, notes.first_ms, notes.at_ms)
+    session.on(heard.take(notes.at_ms))
+    session.start(notes.first_ms, notes.at_ms)
     step = session.clock.duration_ms
     while session.next_ms is not None:
         if session.next_ms in notes.missed:
             until_ms = notes.missed[session.next_ms]
             missed.extend(range(session.next_ms, until_ms + 1, step))
             session.skip(until_ms)
-        if last_ms is not None and session.next_ms > last_ms:
+        if session.next_ms > last_ms:
             break
         due_ms = session.due_ms
         session.on(heard.take(due_ms))
-        if not heard.over(due_ms):
-            if last_ms is None:
-                break
-            session.on(intake.advance(due_ms))  # it decided, and then nothing came before its end
+        if not heard.over(due_ms):  # it decided, and then nothing came before its end
+            session.on(intake.advance(due_ms))
         decisions.append(session.decide())
-    session.on(heard.take(2**62))
-    session.end(heard.now_ms())
+    if any(line["kind"] == "end" for line in segment):
+        session.on(heard.take(NEVER_MS))
+        session.end(heard.now_ms())
     return Part(decisions, heard.closed, missed)
 
 
@@ -173,12 +187,6 @@ class _Heard:
 
     def over(self, until_ms: int) -> bool:
         return self.source.over(until_ms)
-
-
-def _last_ms(segment: Iterable[Mapping[str, Any]]) -> int | None:
-    """The last decision of a process; None = it made none, so nothing is known of its end."""
-    times = [int(line["time_ms"]) for line in segment if line["kind"] == "decision"]
-    return max(times, default=None)
 
 
 def segments_of(lines: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:

@@ -198,8 +198,9 @@ class Rest:
                 self._time.sleep(self._wait_s(failure, attempt))
                 if failure.clock:
                     self._measure()
+        ahead = f"; its clock is {self.offset_ms:+,} ms ahead of ours" if failure.clock else ""
         raise ExchangeError(
-            f"no answer to {method} in {self.attempts} attempts; at last: {failure}",
+            f"no answer to {method} in {self.attempts} attempts; at last: {failure}{ahead}",
             "an answer of the exchange",
             "check the network and the exchange's status, then run it again: it goes on where "
             "it stopped",

@@ -23,6 +23,8 @@ from mtf.config.build import build
 from mtf.config.schema import Config
 from mtf.errors import DataError
 from mtf.market.candles import Candles
+from mtf.market.timeframe import Timeframe
+from mtf.market.times import iso
 from mtf.model.streaming import Streaming
 from mtf.plugins.contracts import Head
 from mtf.realtime.batch_answers import said_of
@@ -47,6 +49,8 @@ from mtf.realtime.view import View
 from mtf.realtime.wanting import Wanting
 
 SHOWN_DECISIONS, SHOWN_FAULTS = 24, 8
+MOST_OVERLAP_MS = 900_000
+"""A clock that was put back by no more is waited for."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Model:
         engine: that is fed candle by candle.
         heads: of the model, by name.
         gate: says whether a position may be held.
+        files: what tells this model from another one of the same run, by what it is of.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Model:
     engine: Streaming
     heads: Mapping[str, Head]
     gate: Gate
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,6 +138,36 @@ class Session:
         return self.terms.symbol, self.clock
 
     @property
+    def filled_on(self) -> Timeframe:
+        """The candles at whose opens orders are filled."""
+        fine = None if self.paper is None else self.paper.fine
+        return self.clock if fine is None else fine.timeframe
+
+    @property
+    def last_ms(self) -> int | None:
+        """The last decision, also one of before; None = there is none."""
+        return self.decisions[-1].time_ms if self.decisions else None
+
+    def next_after(self, now_ms: int) -> int:
+        """The first close after a time that was not decided about yet.
+
+        Raises:
+            DataError: the session went far beyond it: the clock it goes on by is another one.
+        """
+        step = self.clock.duration_ms
+        first_ms = int(self.clock.open_time(self.clock.slot(now_ms) + 1))
+        if self.last_ms is None or first_ms > self.last_ms:
+            return first_ms
+        if self.last_ms - first_ms > MOST_OVERLAP_MS:
+            raise DataError(
+                f"the session decided up to {iso(self.last_ms)}, and it is {iso(now_ms)} now",
+                "an exchange whose time went on since then",
+                "a stand-in that was started again has another time: begin another session with "
+                "--new",
+            )
+        return self.last_ms + step
+
+    @property
     def due_ms(self) -> int:
         """When the next decision is to be made."""
         assert self.next_ms is not None, "a session that has not started decides nothing"
@@ -177,6 +213,7 @@ class Session:
             first_ms: ``t`` of the first decision.
             now_ms: when this is.
         """
+        last_ms = self.last_ms
         self.started_ms, self.next_ms = now_ms, first_ms
         if self.account is None and not self.terms.signals_only:
             self.account = self._open(first_ms)
@@ -184,7 +221,10 @@ class Session:
             opens = np.concatenate([one.open_ms for one in events])
             self._feed(key, opens, np.concatenate([one.ohlcv for one in events]))
         self._history.clear()
-        self._write("begin", at_ms=now_ms, first_ms=first_ms, **vars(self.terms))
+        files = dict(self.model.files)
+        self._write("begin", at_ms=now_ms, first_ms=first_ms, files=files, **vars(self.terms))
+        if last_ms is not None:
+            self._missed(last_ms + self.clock.duration_ms, first_ms, "no process was there")
         self._settle()
 
     def decide(self) -> Decision:
@@ -224,11 +264,8 @@ class Session:
         assert self.next_ms is not None, "a session that has not started misses nothing"
         first, step = self.next_ms, self.clock.duration_ms
         if until_ms >= first:
-            count = (until_ms - first) // step + 1
-            self.next_ms = first + count * step
-            words = f"{count:,} decisions from {first} ms on: this process was not there in time"
-            self._write("missed", first_ms=first, count=count)
-            self._fault(FeedFault(until_ms, "missed decisions", words))
+            self.next_ms = first + ((until_ms - first) // step + 1) * step
+            self._missed(first, self.next_ms, "this process was not there in time")
 
     def end(self, now_ms: int) -> None:
         """Trade what has closed, and write the end down."""
@@ -329,6 +366,14 @@ class Session:
             self._write("halt", time_ms=time_ms, allowed=verdict.allowed, why=words)
         self.verdict = verdict
         return verdict
+
+    def _missed(self, first_ms: int, next_ms: int, why: str) -> None:
+        """Say that there are no decisions from one close on until another one."""
+        count = (next_ms - first_ms) // self.clock.duration_ms
+        if count > 0:
+            self._write("missed", first_ms=first_ms, count=count)
+            words = f"{count:,} from {iso(first_ms)} on: {why}"
+            self._fault(FeedFault(next_ms, "missed decisions", words))
 
     def _fault(self, fault: FeedFault) -> None:
         self.faults[fault.kind] += 1

@@ -7,6 +7,7 @@ executes when it is read.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -24,6 +25,7 @@ from mtf.realtime.session import Terms
 
 FOLDER, TERMS, JOURNAL = "live", "session.json", "journal.jsonl"
 SCHEMA = 1
+HELD = (errno.EACCES, errno.EAGAIN)
 _RECORDING = re.compile(r"messages-(\d{1,6})\.jsonl(\.gz)?")
 
 
@@ -52,17 +54,17 @@ class SessionFolder:
     @property
     def recordings(self) -> list[Path]:
         """The recordings in the order in which they were made."""
-        found = {
-            int(match[1]): path
-            for path in self.path.iterdir()
-            if (match := _RECORDING.fullmatch(path.name))
-        }
+        found = self._recordings()
         return [found[number] for number in sorted(found)]
 
     @property
     def next_recording(self) -> Path:
-        """Where the next process records."""
-        return self.path / f"messages-{len(self.recordings) + 1}.jsonl"
+        """Where the next process records: into no file of before."""
+        return self.path / f"messages-{max(self._recordings(), default=0) + 1}.jsonl"
+
+    def _recordings(self) -> dict[int, Path]:
+        matches = ((_RECORDING.fullmatch(path.name), path) for path in self.path.iterdir())
+        return {int(match[1]): path for match, path in matches if match}
 
 
 def begin_session(run: Path, terms: Terms) -> SessionFolder:
@@ -101,9 +103,10 @@ def read_session(path: Path) -> SessionFolder:
         DataError: there is none, or its terms can't be read.
     """
     folder = path if path.is_dir() else path.parent
-    if not (folder / TERMS).is_file():
+    recorded = path.is_dir() or (_RECORDING.fullmatch(path.name) and path.is_file())
+    if not recorded or not (folder / TERMS).is_file():
         raise DataError(
-            f"{path} is no session: there is no {TERMS} beside it",
+            f"{path} is no session: no folder with {TERMS}, and no recording in one",
             f"a folder RUN/{FOLDER}/<time>, or a recording in one",
             "mtf live RUN makes one",
         )
@@ -124,16 +127,23 @@ def one_process(run: Path) -> Iterator[None]:
     except OSError as error:
         raise _refused(path.parent, error) from error
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(run, handle)
         yield
-    except BlockingIOError:
-        raise DataError(
-            f"{run} is live in another process",
-            "one live process a run: they would share one account",
-            "stop the other one first (Ctrl-C), or train another run",
-        ) from None
     finally:
         os.close(handle)
+
+
+def _lock(run: Path, handle: int) -> None:
+    """Take the lock, or say who has it. A file system without locks goes without."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in HELD:
+            raise DataError(
+                f"{run} is live in another process",
+                "one live process a run: they would share one account",
+                "stop the other one first (Ctrl-C), or train another run",
+            ) from None
 
 
 def _terms(path: Path, told: Mapping[str, Any]) -> Terms:

@@ -80,9 +80,14 @@ def told(place: Path) -> Iterator[None]:
 
 
 def read_table(
-    path: Path, names: tuple[str, ...]
+    path: Path, names: tuple[str, ...], *, todo: str = "remove it: it is fetched again"
 ) -> tuple[Int64[np.ndarray, " row"], Float64[np.ndarray, "row column"]]:
     """The times of a file, and its other columns.
+
+    Args:
+        path: of the file.
+        names: of the columns, the times first.
+        todo: what to do with a damaged one.
 
     Raises:
         DataError: damaged, or not ours.
@@ -98,7 +103,7 @@ def read_table(
         raise DataError(
             f"{path} can't be read: {first}",
             "a parquet file written by mtf",
-            "remove it: it is fetched again",
+            todo,
         ) from None
 
 

@@ -21,7 +21,8 @@ class StreamLook:
         why: in words; empty = nothing to say.
         closed_ms: when its last candle closed; None = none yet.
         candles: told since the session began, without the history.
-        known: at the last decision: ``present``, ``late by 2``, ``absent``; empty = none yet.
+        known: at the last decision: ``present``, ``late by 2``, ``frozen``, ``absent``; empty =
+            there was none.
     """
 
     name: str
@@ -43,7 +44,7 @@ class AccountLook:
         capital: it began with.
         position: signed size in base coin.
         entry_price: mean of what is held; NaN = nothing.
-        mark: the last close; NaN = none yet.
+        mark: what is held is worth so much a coin; NaN = nothing is held.
         unrealised: profit of what is held, without costs.
         costs: commission, slippage and funding paid so far.
         num_fills: so far.

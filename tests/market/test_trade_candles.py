@@ -114,8 +114,9 @@ def test_a_slot_that_began_before_us_is_no_candle() -> None:
 
 def test_trades_without_a_price_are_left_out_and_counted() -> None:
     nonsense = [(np.nan, 1.0), (0.0, 1.0), (-1.0, 1.0), (np.inf, 1.0), (1.0, np.nan), (1.0, -1.0)]
+    nonsense += [(1.0, 1e308), (1.0, 1e308), (1e308, 1.0), (1.0, np.inf)]  # sums beyond any number
     builder = TradeCandles(SECOND)
-    builder.add(trades(*((1_300, 9, f"x{p}{s}", p, s) for p, s in nonsense), *SIX[:3]))
+    builder.add(trades(*((1_300, 9, f"x{n}", p, s) for n, (p, s) in enumerate(nonsense)), *SIX[:3]))
     assert built(builder, 2_000) == ([1_000], FOUR[:1])
     assert builder.unsound == len(nonsense)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,10 @@ from fetching import KLINE, asking
 from listening import MINUTE, until
 
 from mtf.market.timeframe import Timeframe
-from mtf.realtime.backfill import Backfill
-from mtf.realtime.events import Ask, Message
+from mtf.realtime.backfill import Backfill, Job
+from mtf.realtime.events import Ask, Event, FundingRate, Message
+from mtf.realtime.funding_due import FundingDue
+from mtf.realtime.funding_history import PAGE as FUNDING_PAGE
 from mtf.realtime.inbox import Inbox
 from mtf.realtime.kline import read_rows
 from mtf.realtime.rest import Rest
@@ -198,12 +200,68 @@ def test_trades_and_funding(market: SyntheticMarket) -> None:
         one.backfill.want([Ask("funding", "ETHUSDT", None, START - 9 * 24 * hour, START + 1)])
         funding = [each for each in one.wait_for_answers(3) if each["ask"] == "funding"]
         assert [each["end_ms"] - each["start_ms"] for each in funding] == [
-            200 * hour,
-            16 * hour + 1,
+            199 * hour,
+            17 * hour + 1,
         ]
-        paid = [int(row["fundingRateTimestamp"]) for each in funding for row in each["rows"][::-1]]
-        assert paid == list(range(START - 9 * 24 * hour, START + 1, 8 * hour))
+        stamps = [
+            int(row["fundingRateTimestamp"]) for each in funding for row in each["rows"][::-1]
+        ]
+        assert stamps == list(range(START - 9 * 24 * hour, START + 1, 8 * hour))
         assert json.loads(json.dumps(funding)) == funding
+
+
+HOUR = 60 * MINUTE
+
+
+def paid(start_ms: int, end_ms: int, most: int = FUNDING_PAGE) -> list[dict[str, str]]:
+    """What the exchange tells of a symbol that pays once an hour: the newest, if too many."""
+    times = range(-(-start_ms // HOUR) * HOUR, end_ms, HOUR)
+    return [
+        {"symbol": "X1USDT", "fundingRate": "0.0001", "fundingRateTimestamp": str(time)}
+        for time in times
+    ][-most:][::-1]
+
+
+@pytest.mark.parametrize("off_ms", [0, 1, 17 * MINUTE])
+def test_pages_of_funding_are_never_full(off_ms: int) -> None:
+    """Of nine days each page is asked for once, and each rate is told once."""
+    due, now = FundingDue("X1USDT", START + off_ms), START + 210 * HOUR + 20_000
+    (ask,) = due.wanted(now)
+    job, told = Job(ask, ask.start_ms), list[int]()
+    while job.at_ms < ask.end_ms:
+        page = job.page()
+        rows = paid(page.start_ms, page.end_ms)
+        assert len(rows) < FUNDING_PAGE
+        told += times_of(due.answer(rows, page.start_ms, page.end_ms, now))
+        job.at_ms = page.end_ms
+    assert due.wanted(now) == []
+    assert told == [START + hour * HOUR for hour in range(1 if off_ms else 0, 211)]
+
+
+def times_of(events: Sequence[Event]) -> list[int]:
+    """When funding was paid; faults are none."""
+    return [event.time_ms for event in events if isinstance(event, FundingRate)]
+
+
+def test_of_a_full_page_the_older_rates_are_asked_for_again() -> None:
+    """Three days of a symbol that paid each hour, from an exchange that tells 200 at most."""
+    due, now = FundingDue("X1USDT", START), START + 210 * HOUR + 20_000
+    (ask,) = due.wanted(now)
+    assert due.answer(paid(ask.start_ms, ask.end_ms), ask.start_ms, ask.end_ms, now) == []
+    assert [again.start_ms for again in due.wanted(now)] == [START]  # the first eleven
+    end = START + 11 * HOUR
+    told = times_of(due.answer(paid(START, end), START, end, now))
+    assert told == [START + hour * HOUR for hour in range(211)]
+
+
+def test_an_answer_says_nothing_of_a_time_after_it() -> None:
+    due = FundingDue("X1USDT", START)
+    at = START + 30 * MINUTE  # asked for two hours, half an hour after the first
+    assert times_of(due.answer(paid(START, at), START, START + 2 * HOUR, at)) == [START]
+    later = START + HOUR + 20_000
+    (ask,) = due.wanted(later)
+    rows = paid(ask.start_ms, ask.end_ms)
+    assert times_of(due.answer(rows, ask.start_ms, ask.end_ms, later)) == [START + HOUR]
 
 
 @pytest.mark.parametrize("kind", ["json_list", "html", "cut", "reset"])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+import websocket
 from listening import MINUTE, Heard, closed, until
 
 from mtf.realtime.bybit_stream import BybitStream, StreamError
@@ -77,18 +82,99 @@ def test_its_end_is_told(market: SyntheticMarket, fault: Fault, why: str) -> Non
         assert stream.ended.wait(5)
         assert why in stream.failure
         assert "this stream is over" in asked_again(stream)
-        assert not stream.is_connected()
+        with pytest.raises(StreamError, match="this stream is over"):
+            stream.is_connected()
         assert len(sandbox.connects) == 1  # it is for others to try again
         assert why in repr(stream)
 
 
-def test_a_refused_subscription_ends_it(market: SyntheticMarket) -> None:
+def test_a_refused_subscription_is_noted_and_may_be_asked_for_again(
+    market: SyntheticMarket,
+) -> None:
+    heard, topic = Heard(), "kline.1.ETHUSDT"
     with Sandbox(market, faults=(Fault("refuse_subscription"),)) as sandbox:
-        with minutes_of_eth(sandbox, print) as stream:
-            assert stream.ended.wait(5)
-        refused = "a subscription was refused: error:handler not found,topic:kline.1.ETHUSDT"
-        assert stream.failure == refused
+        stream = BybitStream(sandbox.websocket_url)
+        stream.kline_stream(1, "ETHUSDT", heard)
+        until(lambda: stream.refused == {topic: f"error:handler not found,topic:{topic}"})
         assert stream.accepted == set()
+        stream.kline_stream(1, "ETHUSDT", heard)
+        until(lambda: stream.accepted == {topic})
+        assert stream.refused == {}
+        sandbox.advance(MINUTE)
+        heard.wait_for(1)
+        stream.exit()
+        assert stream.failure == "closed by us"
+
+
+class Breaking:
+    """A server whose connections do not live: nothing of the stand-in's, which is too polite.
+
+    Each is closed within two milliseconds, or after an answer that refuses nobody knows what.
+    """
+
+    def __init__(self, *, answers: bool) -> None:
+        self.answers = answers
+        self._random = random.Random(1)
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(5)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection, suppress(OSError):
+                self._break(connection)
+
+    def _break(self, connection: socket.socket) -> None:
+        asked = b""
+        while b"\r\n\r\n" not in asked:
+            asked += connection.recv(4_096)
+        key = asked.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
+        accept = base64.b64encode(hashlib.sha1(key + GUID).digest())  # as RFC 6455 says
+        connection.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        if not self.answers:
+            time.sleep(self._random.uniform(0, 0.002))
+            return
+        connection.recv(4_096)
+        text = b'{"success": false, "ret_msg": "bad", "op": "subscribe"}'
+        connection.sendall(bytes([0x81, len(text)]) + text)
+        time.sleep(0.02)
+
+
+GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["closes", "refuses"])
+def test_nobody_who_asks_while_it_ends_waits_for_ever(answers: bool) -> None:
+    server, ended = Breaking(answers=answers), 0
+    for _ in range(50):
+        stream = BybitStream(server.url)
+
+        def ask(stream: BybitStream = stream) -> None:
+            with suppress(StreamError, OSError, websocket.WebSocketException):
+                for topic in ("kline.1", "kline.5", "kline.60", "publicTrade", "orderbook.50"):
+                    stream.subscribe(topic + ".{symbol}", print, "ETHUSDT")
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive(), stream.failure
+        ended += stream.ended.wait(10)
+        stream.exit()
+    assert ended == 50
+    server.close()
 
 
 def test_texts_are_handed_on_as_they_came(market: SyntheticMarket) -> None:

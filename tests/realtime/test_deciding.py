@@ -28,10 +28,11 @@ class Feed(Events):
         super().__init__(*arguments)
         self.notes: list[dict[str, Any]] = []
         self.jumps: dict[int, int] = {}
+        self.lacking = False
         self.intake = self
 
-    def caught_up(self, now_ms: int) -> bool:
-        return now_ms >= START - 20_000
+    def caught_up(self, now_ms: int, keys: Any = None) -> bool:
+        return now_ms >= START - 20_000 and (keys is not None or not self.lacking)
 
     def note(self, content: dict[str, Any]) -> None:
         self.notes.append(content)
@@ -88,6 +89,16 @@ def test_it_begins_with_the_first_close_after_the_history(session_of: Any) -> No
     assert source.notes == [{"what": FIRST, "at_ms": source.now_ms(), "first_ms": START}]
 
 
+def test_a_stream_that_never_comes_is_not_waited_for_for_ever(session_of: Any) -> None:
+    session, _ = session_of()
+    source = feed()
+    source._now_ms, source.lacking = START - 70_000, True
+    assert not begin(session, source, rounds(30))  # it is waited for, but for so long
+    source._now_ms = START - 70_000
+    assert begin(session, source, lambda: True, patience_s=0.0)
+    assert session.next_ms == START
+
+
 def test_it_gives_up_where_nobody_wants_it(session_of: Any) -> None:
     session, _ = session_of()
     source = feed()
@@ -119,7 +130,7 @@ def test_a_process_that_stood_still_says_what_it_missed(session_of: Any) -> None
     source, made = feed(), list[Decision]()
     source._now_ms = START - 30_000
     assert begin(session, source, lambda: True)
-    source.jumps[START + 62_000] = 10 * MINUTE + 30_000
+    source.jumps[START + 62_001] = 10 * MINUTE + 30_000
     keep_deciding(session, source, made.append, rounds(40))
     times = [one.time_ms for one in made]
     gone = [START + n * MINUTE for n in range(2, 11)]
@@ -130,6 +141,30 @@ def test_a_process_that_stood_still_says_what_it_missed(session_of: Any) -> None
     assert notes == [{"what": MISSED, "first_ms": gone[0], "until_ms": gone[-1]}]
     assert next(one for one in lines.written if one["kind"] == "missed")["count"] == 9
     assert session.faults["missed decisions"] == 1
+
+
+def test_what_takes_too_long_to_be_taken_is_missed(session_of: Any) -> None:
+    """The process stands still between looking at the clock and deciding."""
+    session, _ = session_of()
+    source, made = feed(), list[Decision]()
+    source._now_ms = START - 30_000
+    assert begin(session, source, lambda: True)
+    taken = source.take
+
+    def slow(until_ms: int, wait_s: float = 0.0) -> list[Any]:
+        events = taken(until_ms, wait_s)
+        if source.over(START + 2 * MINUTE + 2_000):
+            source.take = taken  # type: ignore[method-assign]
+            source._now_ms += 2 * MINUTE
+        return events
+
+    source.take = slow  # type: ignore[method-assign]
+    keep_deciding(session, source, made.append, rounds(40))
+    times = [one.time_ms for one in made]
+    assert START + MINUTE in times
+    assert START + 2 * MINUTE not in times
+    assert START + 3 * MINUTE not in times
+    assert START + 4 * MINUTE in times
 
 
 def test_an_order_whose_open_is_past_is_too_late(session_of: Any) -> None:

@@ -306,22 +306,41 @@ def test_keys_topics_and_the_clock() -> None:
 
 def test_one_key_is_told_while_another_is_missing() -> None:
     intake = Intake(KEYS)
-    intake.take(connection("open", START))
+    first = intake.take(connection("open", START))
+    assert states(first) == {("ETHUSDT", "live"), ("BTCUSDT", "starting")}
     row = candles(1)[0]
     events = intake.take(frame(row))
     assert told(events) == numbers([row])
-    assert intake.states()["ETHUSDT", MINUTE].state == "live"
-    assert intake.states()["BTCUSDT", HOUR].state == "starting"
+    assert states(events) == set()
     assert not intake.caught_up(START + MINUTE_MS)
+    assert intake.caught_up(START + MINUTE_MS, [("ETHUSDT", MINUTE)])
+    assert not intake.caught_up(START + MINUTE_MS, [("BTCUSDT", HOUR)])
+    assert not intake.caught_up(START + 2 * MINUTE_MS, [("ETHUSDT", MINUTE)])
     assert [ask.symbol for ask in intake.wanted(START + MINUTE_MS)] == ["BTCUSDT"]
     hours = [[str(int(row[0]) - 5 * HOUR.duration_ms), *row[1:]] for row in candles(5, HOUR)]
     start = START - 5 * HOUR.duration_ms
     answered = answer(hours, start, START, START + MINUTE_MS, symbol="BTCUSDT", timeframe=HOUR)
     assert told(intake.take(answered)) == numbers(hours)
     assert intake.caught_up(START + MINUTE_MS)
-    intake.take(connection("refused", START + MINUTE_MS, "status 503"))
-    assert {view.state for view in intake.states().values()} == {"lost"}
-    assert {view.why for view in intake.states().values()} == {"status 503"}
+    refused = intake.take(connection("refused", START + MINUTE_MS, "status 503"))
+    assert states(refused) == {("ETHUSDT", "lost"), ("BTCUSDT", "lost")}
+
+
+def states(events: list[Event]) -> set[tuple[str, str]]:
+    return {(e.symbol, e.state) for e in events if isinstance(e, StreamState)}
+
+
+def test_a_connection_stays_lost_for_the_reason_that_is_true_now() -> None:
+    intake = Intake({("ETHUSDT", MINUTE): START})
+    intake.take(frame(candles(1)[0]))
+    whys = ["reset", "status 403", "status 403", "timed out"]
+    events = []
+    for number, why in enumerate(whys):
+        state = "refused" if number else "lost"
+        events += intake.take(connection(state, START + MINUTE_MS + 1_000 * number, why))
+    told_of = [(e.state, e.since_ms, e.why) for e in events if isinstance(e, StreamState)]
+    since = START + MINUTE_MS
+    assert told_of == [("lost", since, why) for why in ("reset", "status 403", "timed out")]
 
 
 def rate(hour: int, value: str = "0.0001") -> dict[str, str]:
@@ -360,6 +379,74 @@ def test_funding_of_a_later_page_waits_for_the_earlier_one() -> None:
     assert len(funding(intake, [rate(0)], 0, 5, 9.02)) == 2
 
 
+def test_a_payment_that_is_due_is_asked_for_until_it_is_stamped() -> None:
+    day, hour = 24 * HOUR.duration_ms, HOUR.duration_ms
+    symbols = {"ETHUSDT": START, "BTCUSDT": START}
+    intake = Intake({}, funding=symbols, funding_every_ms={"ETHUSDT": 8 * hour})
+    for symbol in symbols:
+        rows = [rate(number) for number in (0, 8, 16)]
+        intake.take(answer(rows, START, START + day, START + day, ask="funding", symbol=symbol))
+    now = START + day
+
+    def asked(second: float) -> list[str]:
+        return [ask.symbol for ask in intake.wanted(now + int(1_000 * second))]
+
+    def empty(second: float) -> None:
+        for symbol in symbols:
+            at_ms = now + int(1_000 * second)
+            intake.take(answer([], START + day, now + 1, at_ms, ask="funding", symbol=symbol))
+
+    assert (asked(9.999), asked(10)) == ([], ["ETHUSDT", "BTCUSDT"])
+    empty(11)
+    assert (asked(40.999), asked(41)) == ([], ["ETHUSDT"])  # nobody knows that BTC's is due
+    assert asked(50) == ["ETHUSDT"]  # the same until it is answered
+    empty(51)
+    assert (asked(80.999), asked(81)) == ([], ["ETHUSDT"])
+    (ask,) = intake.wanted(now + 81_000)
+    assert (ask.start_ms, ask.end_ms) == (now - 8 * hour + 1, now + 1)
+    late = answer([rate(24)], ask.start_ms, ask.end_ms, now + 82_000, ask="funding")
+    assert [e.time_ms for e in intake.take(late) if isinstance(e, FundingRate)] == [now]
+    assert asked(3_600) == []  # the hours between two payments are asked for once, as ever
+    assert asked(3_610) == ["ETHUSDT", "BTCUSDT"]
+    now += hour
+    empty(11)
+    assert asked(600) == []
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 59])
+def test_an_answer_that_is_just_full_leaves_no_hole(minutes: int) -> None:
+    hour, since = HOUR.duration_ms, START + minutes * MINUTE_MS
+    intake = Intake({}, funding={"ETHUSDT": since})
+    now = START + 210 * hour + 20_000
+    first = 1 if minutes else 0
+    rows = [rate(number) for number in range(first, first + 200)][::-1]
+    events = intake.take(answer(rows, since, since + 200 * hour, now, ask="funding"))
+    assert len([e for e in events if isinstance(e, FundingRate)]) == 200
+    (ask,) = intake.wanted(now)
+    assert ask.start_ms == START + (first + 199) * hour + 1
+
+
+def test_what_had_no_room_in_a_full_answer_is_asked_for_and_told_first() -> None:
+    hour = HOUR.duration_ms
+    intake = Intake({}, funding={"ETHUSDT": START})
+    now, told_of = START + 450 * hour + 20_000, list[int]()
+    for rounds in range(4):  # the exchange has room for the newest 200
+        for ask in intake.wanted(now):
+            there = [rate(n) for n in range(451) if ask.start_ms <= START + n * hour < ask.end_ms]
+            said = answer(there[-200:][::-1], ask.start_ms, ask.end_ms, now, ask="funding")
+            told_of += [e.time_ms for e in intake.take(said) if isinstance(e, FundingRate)]
+        assert bool(told_of) == (rounds >= 2)
+    assert told_of == [START + number * hour for number in range(451)]
+    assert intake.wanted(now) == []
+
+
+def test_an_answer_says_nothing_of_a_payment_that_is_still_to_come() -> None:
+    intake = Intake({}, funding={"ETHUSDT": START})
+    assert len(funding(intake, [rate(0)], 0, 9, 8.5)) == 1  # the clock was ahead when it was asked
+    due = START + 9 * HOUR.duration_ms + 10_000
+    assert [ask.end_ms for ask in intake.wanted(due)] == [due - 9_999]
+
+
 @pytest.mark.parametrize("value", ["NaN", "inf", "7", "x"])
 def test_a_rate_that_is_none_is_asked_for_again(value: str) -> None:
     intake = Intake({}, funding={"ETHUSDT": START})
@@ -376,3 +463,19 @@ def test_times_of_candles_told_in_a_block_are_their_own() -> None:
     (block,) = [event for event in events if isinstance(event, Closed)]
     np.testing.assert_array_equal(block.open_ms, START + MINUTE_MS * np.arange(3))
     assert (block.source, block.arrived_ms) == ("answer", START + 4 * MINUTE_MS)
+
+
+def test_a_refused_topic_is_told_and_the_others_go_on() -> None:
+    """Trades that will never come are no quiet seconds; candles of another key come as before."""
+    seconds = Timeframe.parse("1s")
+    intake = Intake({("NOPEUSDT", seconds): START, ("ETHUSDT", MINUTE): START})
+    at_ms = START + 500
+    intake.take(connection("open", at_ms))
+    why = "topic publicTrade.NOPEUSDT was refused: invalid symbol"
+    content = {"state": "failed", "why": why, "topic": "publicTrade.NOPEUSDT"}
+    events = intake.take(Message(at_ms, "state", content))
+    assert FeedFault(at_ms, "refused topic", why) in events
+    (row,) = candles(1)
+    later = [*intake.take(frame(row)), *intake.advance(START + 10 * MINUTE_MS)]
+    assert told(later) == numbers([row])
+    assert not [one for one in later if isinstance(one, Closed) and one.timeframe == seconds]

@@ -18,6 +18,8 @@ from messages import START, connection, sent, text
 from mtf.errors import DataError
 from mtf.market.side.order_book import COLUMNS, LEVELS, book_elements
 from mtf.market.side.records import read_records
+from mtf.realtime.books import listen
+from mtf.realtime.connect import Connections
 from mtf.realtime.events import Message
 from mtf.realtime.order_book import BookRecorder, LiveBook, book_topic
 from mtf.realtime.sandbox.faults import Fault
@@ -190,6 +192,49 @@ def raw(sandbox: Sandbox, seconds: int) -> list[str]:
     finally:
         hang_up(socket)
     return texts
+
+
+def test_a_book_that_stays_broken_is_asked_for_once_in_a_while(tmp_path: Path) -> None:
+    recorder = BookRecorder(tmp_path, "BTCUSDT")
+    assert recorder.overdue(ms(100), 5_000) == ""  # nothing was told: that is no book that broke
+    recorder.write(heard(0, WHOLE, "snapshot"))
+    recorder.write(heard(1, data(12, [["97", "5"]], [])))  # 11 was missed
+    for second in (2, 3, 4, 5, 6):
+        recorder.write(heard(second, data(11 + second, [["97", "5"]], [])))
+        assert recorder.overdue(ms(second), 5_000) == ""
+    assert "order book of BTCUSDT: a change was missed" in recorder.overdue(ms(6.1), 5_000)
+    assert recorder.overdue(ms(6.2), 5_000) == ""
+    assert recorder.overdue(ms(11.2), 5_000) != ""
+    recorder.write(connection("lost", ms(11.3)))
+    assert recorder.overdue(ms(99), 5_000) == ""  # it comes whole, or nothing comes
+    recorder.write(heard(100, WHOLE, "snapshot"))
+    assert recorder.overdue(ms(200), 5_000) == ""
+    assert (recorder.kept, recorder.book.missed) == (2, 1)
+
+
+def test_a_book_that_missed_a_change_is_made_whole_by_another_connection(
+    market: SyntheticMarket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At 60 x, until the book is there again; without a new connection it would never be."""
+    monkeypatch.setattr("mtf.realtime.books.PATIENCE_S", 0.3)
+    lost_ms, words = START + 60_000, list[str]()
+
+    def again() -> bool:
+        files = sorted(tmp_path.iterdir())
+        return bool(files) and read(files[-1])[0][-1] > 60 + 30
+
+    fault = Fault("lose", TOPIC, at_ms=lost_ms)
+    with Sandbox(market, start_ms=START, speed=60.0, faults=(fault,)) as sandbox:
+        with Connections(sandbox.url) as asked:
+            options: dict[str, Any] = {"speed": 60.0, "told": words.append}
+            kept = listen(["BTCUSDT"], tmp_path, asked, 1_800_000, again, **options)
+        assert sandbox.counts == {"lose": 1}
+        assert len(sandbox.connects) == 2
+    why = "order book of BTCUSDT: a change was missed, so all of it is asked for again"
+    assert words[0] == why
+    assert f"lost connection: {why}" in words
+    assert words[-1] == "order book of BTCUSDT: not whole 1 times in between"
+    assert kept["BTCUSDT"] == sum(len(read(file)[0]) for file in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("fault", ["", "lose", "book_reset"])

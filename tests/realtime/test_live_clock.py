@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from feeding import Letters
@@ -13,15 +15,18 @@ from hypothesis import strategies as st
 from listening import until
 
 from mtf.errors import MtfError
+from mtf.realtime.bybit_client import BybitClient
 from mtf.realtime.events import Message
 from mtf.realtime.inbox import Inbox
 from mtf.realtime.live_clock import ClockKeeper, LiveClock
-from mtf.realtime.rest import ExchangeError
+from mtf.realtime.rest import ExchangeError, Rest
 from mtf.realtime.sandbox.faults import Fault
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
 
 TIME = "/v5/market/time"
+START = 1_748_736_000_000
+HOUR_MS = 3_600_000
 
 
 def test_the_machines_clock_and_what_it_is_off() -> None:
@@ -43,7 +48,8 @@ def test_a_rehearsal_takes_place_in_another_year_and_faster() -> None:
     assert (clock.now_ms(), clock.offset_ms) == (1_748_736_000_000, 0)
     outside.sleep(2)
     assert clock.now_ms() == 1_748_736_120_000
-    clock.set(1_748_736_120_000 + 45_000)  # the stand-in's clock jumped ahead
+    for _ in range(2):
+        clock.set(1_748_736_120_000 + 45_000)  # the stand-in's clock jumped ahead
     assert clock.offset_ms == 45_000
     assert clock.now_ms() == 1_748_736_165_000
     assert clock.seconds(60_000) == 1.0
@@ -54,7 +60,8 @@ def test_time_stands_still_rather_than_going_back() -> None:
     clock = LiveClock(time=outside)
     clock.set(outside.wall_ms())
     before = clock.now_ms()
-    clock.set(outside.wall_ms() - 10_000)
+    for _ in range(2):
+        clock.set(outside.wall_ms() - 10_000)
     assert clock.offset_ms == -10_000
     assert clock.now_ms() == before
     outside.sleep(9)
@@ -91,6 +98,7 @@ def test_a_clock_that_jumped_ahead_closes_no_candle_at_once() -> None:
     outside = QuickTime()
     clock = LiveClock(time=outside)
     clock.set(outside.wall_ms())
+    clock.set(outside.wall_ms() + 60_000)
     for _ in range(10):
         outside.sleep(60)
         clock.set(outside.wall_ms() + 60_000)
@@ -99,9 +107,70 @@ def test_a_clock_that_jumped_ahead_closes_no_candle_at_once() -> None:
     outside.sleep(60)
     clock.set(outside.wall_ms() + 60_000)  # ten minutes after it was first seen
     assert clock.surely_ms() == clock.now_ms() == outside.wall_ms() + 60_000
-    clock.set(outside.wall_ms())  # back again: time stands still, but surely it is no later
+    for _ in range(2):
+        clock.set(outside.wall_ms())  # back again: time stands still, but surely it is no later
     assert clock.now_ms() == outside.wall_ms() + 60_000
     assert clock.surely_ms() == outside.wall_ms()
+
+
+class Set(QuickTime):
+    """A machine whose clock is set while time passes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.put_ms = float(START // 1_000), 0
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + self.put_ms
+
+    def true_ms(self) -> int:
+        return super().wall_ms()
+
+
+@pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000, 900, -900])
+def test_who_sets_the_machines_clock_sets_no_other(step_ms: int) -> None:
+    outside = Set()
+    clock = LiveClock(time=outside)
+    clock.set(outside.true_ms())
+    outside.sleep(60)
+    outside.put_ms = step_ms
+    for _ in range(20):
+        assert clock.now_ms() == clock.surely_ms() == outside.true_ms()
+        clock.set(outside.true_ms())
+        assert clock.offset_ms == -step_ms  # which the gate judges
+        outside.sleep(60)
+    outside.put_ms = 0
+    clock.set(outside.true_ms())
+    assert clock.offset_ms == 0
+    assert clock.now_ms() == clock.surely_ms() == outside.true_ms()
+
+
+def test_a_measurement_far_from_all_others_needs_a_second_one() -> None:
+    outside = Set()
+    clock = LiveClock(time=outside)
+    assert clock.set(outside.true_ms())
+    assert not clock.set(outside.true_ms() + 3_600_000)
+    assert clock.now_ms() == outside.true_ms()
+    assert clock.set(outside.true_ms() + 20)  # it was wrong
+    assert not clock.set(outside.true_ms() - 3_600_000)
+    assert not clock.set(outside.true_ms() + 3_600_000)  # two that do not agree
+    assert clock.now_ms() == outside.true_ms() + 20
+    outside.sleep(2)
+    assert clock.set(outside.true_ms() + 3_600_000 + 4_000)
+    assert clock.now_ms() == outside.true_ms() + 3_604_000
+    assert clock.set(outside.true_ms() + 3_600_000)  # not far from it
+    assert clock.offset_ms == 3_600_000
+
+
+def test_after_the_machine_slept_two_clocks_agree_how_late_it_is() -> None:
+    outside = Set()
+    clock = LiveClock(time=outside)
+    clock.set(outside.true_ms())
+    outside.put_ms = HOUR_MS  # an hour that no time of ours passed in: true as the wall's clock
+    for _ in range(2):
+        clock.set(outside.wall_ms())
+    assert clock.offset_ms == 0
+    assert clock.now_ms() == clock.surely_ms() == outside.wall_ms()
 
 
 def test_it_waits_for_a_time_or_a_sign() -> None:
@@ -140,6 +209,46 @@ def test_a_fault_of_the_exchanges_clock_shows_and_passes(
         keeper.stop()
         thread.join(5)
         assert not thread.is_alive()
+
+
+class Told:
+    """REST whose clock is wrong when it is asked for the n-th time."""
+
+    def __init__(self, wrong: dict[int, int]) -> None:
+        self.asked, self.wrong = 0, wrong
+
+    def server_time(self, reading: Callable[[], float]) -> tuple[int, float, float]:
+        at_ms = reading()
+        self.asked += 1
+        return START + round(at_ms) + self.wrong.get(self.asked, 0), at_ms, 5.0 - self.asked
+
+
+@pytest.mark.parametrize(("number", "asked"), [(1, 4), (2, 4), (3, 4), (4, 5)])
+def test_one_wrong_answer_is_asked_again_at_once(
+    monkeypatch: pytest.MonkeyPatch, number: int, asked: int
+) -> None:
+    """The third is said to be the most exact of the first three; a message asks for the fourth."""
+    told, clock = Told({number: HOUR_MS}), LiveClock(rehearsal=True)
+    letters = Letters(Inbox(clock))
+    with asking_told(monkeypatch, told) as rest:
+        keeper = ClockKeeper(clock, rest, letters.inbox, every_s=3_600.0, least_s=0.01)
+        thread = keeper.start()
+        keeper.hear('{"topic":"kline.1.ETHUSDT","ts":0}', clock.now_ms())
+        messages = letters.wait(lambda letters: len(letters) == 2)
+        keeper.stop()
+        thread.join(5)
+    assert {abs(offset_of(each)) for each in messages} <= {0, 1}  # it is told in whole ms
+    assert clock.now_ms() < START + HOUR_MS
+    assert told.asked == asked
+
+
+@contextmanager
+def asking_told(monkeypatch: pytest.MonkeyPatch, told: Told) -> Iterator[Rest]:
+    """A ``Rest`` that asks nobody."""
+    rest = Rest(BybitClient("http://127.0.0.1:1"))
+    monkeypatch.setattr(rest, "server_time", told.server_time)
+    yield rest
+    rest.close()
 
 
 def offset_of(message: Message) -> int:

@@ -215,7 +215,7 @@ def test_a_replay_tells_the_same_at_the_same_times(market: SyntheticMarket, tmp_
                     told += feed.take(until_ms)
                 live.append(same(told))
                 if minute == 5:
-                    feed.note({"missed": until_ms})
+                    feed.note({"what": "missed decisions", "first_ms": until_ms})
                 sandbox.advance(MINUTE)
         assert sandbox.counts == {"drop": 2, "lose": 2}
     replay = Replay(Intake(SINCE), read_recording(path))
@@ -233,10 +233,50 @@ def test_a_replay_tells_the_same_at_the_same_times(market: SyntheticMarket, tmp_
     assert [each.at_ms for each in messages] == sorted(each.at_ms for each in messages)
     notes = [each for each in messages if each.kind == "session"]
     assert [dict(each.content) for each in notes] == [
-        {"missed": NOW + 5 * MINUTE},
+        {"what": "missed decisions", "first_ms": NOW + 5 * MINUTE},
         {"what": "end"},
     ]
     assert notes[0].at_ms == NOW + 5 * MINUTE + 1
+
+
+def test_what_was_never_taken_is_none_of_the_session(
+    market: SyntheticMarket, tmp_path: Path
+) -> None:
+    """What the session itself noted is, and when it ended."""
+    path = tmp_path / "session.jsonl"
+    with (
+        Sandbox(market, start_ms=NOW) as sandbox,
+        feeding(sandbox, Intake(SINCE), record=Recorder(path)) as feed,
+    ):
+        take_until(feed, up_to(START, *SINCE))
+        connected(sandbox)
+        while not feed.over(NOW):
+            feed.take(NOW)
+        sandbox.advance(MINUTE)
+        until(lambda: len(feed._inbox._queue) >= 2 * len(SINCE) - 1)
+        feed.note({"what": "missed decisions", "first_ms": NOW})
+    messages = list(read_recording(path))
+    assert {each.kind for each in messages if each.at_ms <= NOW} >= {"answer", "clock"}
+    late = [(each.at_ms, dict(each.content)) for each in messages if each.at_ms > NOW + 1]
+    assert late == [
+        (NOW + MINUTE, {"what": "missed decisions", "first_ms": NOW}),
+        (NOW + MINUTE, {"what": "end"}),
+    ]
+
+
+def test_a_symbol_that_is_not_traded_any_more_ends_no_other(market: SyntheticMarket) -> None:
+    since = {ETH: START - 5 * MINUTE, ("NOPEUSDT", ONE): START - 5 * MINUTE}
+    with Sandbox(market, start_ms=NOW) as sandbox, feeding(sandbox, Intake(since)) as feed:
+        events = take_until(feed, up_to(START, ETH))
+        until(lambda: sandbox.subscribed == ("kline.1.ETHUSDT",))
+        for minute in range(1, 6):
+            sandbox.advance(MINUTE)
+            take_until(feed, up_to(START + minute * MINUTE, ETH), events)
+        assert set(sources(events, ETH, START)) == {"stream"}
+        told = [each.words for each in events if isinstance(each, FeedFault)]
+        refused = "topic kline.1.NOPEUSDT was refused: error:handler not found"
+        assert sum(words.startswith(refused) for words in told) == 1
+        assert len(sandbox.connects) == 1
 
 
 class Full:
@@ -424,7 +464,8 @@ def test_a_key_in_the_environment_never_shows(
     seen: list[object] = []
     record = Recorder(tmp_path / "session.jsonl")
     with Sandbox(market, start_ms=NOW, faults=tuple(failing), keys={key: secret}) as sandbox:
-        with feeding(sandbox, Intake(SINCE), record=record, ban_s=0.2) as feed:
+        options: dict[str, Any] = {"record": record, "ban_s": 0.2, "refused_s": 0.0}
+        with feeding(sandbox, Intake(SINCE), **options) as feed:
             seen += take_until(feed, up_to(START, *SINCE))
             until(lambda: "refuse_subscription" in sandbox.counts)
             until(lambda: set(sandbox.subscribed) == set(feed.intake.topics))

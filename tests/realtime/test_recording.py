@@ -97,6 +97,12 @@ LINES = {
     "a broken time": b'{"at_ms":1.5,"kind":"frame","content":{}}',
     "another kind": b'{"at_ms":1,"kind":"order","content":{}}',
     "no content": b'{"at_ms":1,"kind":"frame","content":[]}',
+    "a frame without a text": b'{"at_ms":1,"kind":"frame","content":{}}',
+    "a frame of a number": b'{"at_ms":1,"kind":"frame","content":{"text":1}}',
+    "a state of none": b'{"at_ms":1,"kind":"state","content":{"why":"x"}}',
+    "another state": b'{"at_ms":1,"kind":"state","content":{"state":"shut"}}',
+    "a clock without a time": b'{"at_ms":1,"kind":"clock","content":{"offset_ms":null}}',
+    "a note of nothing": b'{"at_ms":1,"kind":"session","content":{}}',
     "deep": b"[" * 100_000,
     "bytes": b"\xff\xfe",
 }
@@ -111,6 +117,36 @@ def test_other_damage_is_named_with_its_line(tmp_path: Path, line: bytes) -> Non
     assert [next(messages) for _ in range(3)] == SIX[:3]
     with pytest.raises(DataError, match=r"feed\.jsonl line 4 is no message"):
         next(messages)
+
+
+ANSWER = answer([], START, START + 60_000, START + 62_000)
+DAMAGES: dict[str, Any] = {
+    "ask": "orders",
+    "symbol": 5,
+    "timeframe": None,
+    "start_ms": "1",
+    "end_ms": True,
+}
+
+
+def read_answer(path: Path, content: dict[str, Any]) -> list[Message]:
+    return list(read_recording(recorded(path, [Message(START, "answer", content)])))
+
+
+@pytest.mark.parametrize("part", [*DAMAGES, "rows"])
+def test_an_answer_has_all_its_parts(tmp_path: Path, part: str) -> None:
+    less = {name: value for name, value in ANSWER.content.items() if name != part}
+    with pytest.raises(DataError, match=rf"line 1 is no message: .*{part}"):
+        read_answer(tmp_path / "less.jsonl", less)
+    if part in DAMAGES:
+        with pytest.raises(DataError, match=rf"line 1 is no message: .*{part}"):
+            read_answer(tmp_path / "other.jsonl", {**less, part: DAMAGES[part]})
+
+
+@pytest.mark.parametrize("ask", ["trades", "funding"])
+def test_only_an_answer_about_candles_has_a_timeframe(tmp_path: Path, ask: str) -> None:
+    content = {**ANSWER.content, "ask": ask, "timeframe": None}
+    assert read_answer(tmp_path / "feed.jsonl", content) == [Message(START, "answer", content)]
 
 
 def test_packed_nonsense_and_no_file_at_all(tmp_path: Path) -> None:
@@ -176,7 +212,7 @@ from mtf.realtime.events import Message
 from mtf.realtime.recording import Recorder
 recorder = Recorder(sys.argv[1])
 for number in range(100):
-    recorder.write(Message(number, "session", {"number": number}))
+    recorder.write(Message(number, "session", {"what": "a note"}))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

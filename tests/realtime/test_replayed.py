@@ -6,24 +6,26 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from living import live_run, quick_model
 from messages import answer, connection, frame
+from rehearsing import allow_everything
 from worlds import MINUTE, random_candles
 
 from mtf.errors import DataError
 from mtf.market.candles import Candles
 from mtf.market.timeframe import Timeframe
-from mtf.realtime.deciding import FIRST, MISSED, History, start
+from mtf.realtime.deciding import FIRST, MISSED, History
 from mtf.realtime.events import Message
 from mtf.realtime.feed import Replay
 from mtf.realtime.journal import Lines
 from mtf.realtime.recording import Recorder
 from mtf.realtime.replayed import decisions_in, notes_of, replay_session, segments_of
-from mtf.realtime.session import Session, Terms
+from mtf.realtime.session import Model, Session, Terms
 from mtf.realtime.session_folder import SessionFolder, begin_session
-from mtf.replay import compare_session
+from mtf.replay import compare_session, lines_of
 from mtf.run import Run
 
 FIRST_SLOT = 28_000_020
@@ -91,7 +93,9 @@ def messages(missed: int | None = None) -> Iterator[Message]:
     yield from sorted(live, key=lambda message: message.at_ms)
 
 
-def recorded(folder: SessionFolder, run: Run, written: Sequence[Message]) -> Lines:
+def recorded(
+    folder: SessionFolder, run: Run, written: Sequence[Message], model: Model | None = None
+) -> Lines:
     """Write a recording, and the journal of the session that heard it."""
     with Recorder(folder.next_recording) as recorder:
         for message in written:
@@ -100,9 +104,10 @@ def recorded(folder: SessionFolder, run: Run, written: Sequence[Message]) -> Lin
     assert notes is not None
     assert notes.at_ms is not None
     lines = Lines()
-    session = Session(quick_model(run), TERMS, lines)
+    session = Session(model or quick_model(run), TERMS, lines)
     source = Replay(notes.history.intake(), written)
-    start(session, source, notes.first_ms, notes.at_ms)
+    session.on(source.take(notes.at_ms))
+    session.start(notes.first_ms, notes.at_ms)
     while session.next_ms is not None:
         if session.next_ms in notes.missed:
             session.skip(notes.missed[session.next_ms])
@@ -153,6 +158,69 @@ def test_a_missed_decision_is_missed_again_and_said(run: Run, quick: object) -> 
     assert "missed" in missed.why
 
 
+def test_a_process_without_a_recording_is_believed_and_said(run: Run, quick: object) -> None:
+    """Somebody needed room: the journal tells what that process did."""
+    folder = begin_session(run.path, TERMS)
+    lines = recorded(folder, run, list(messages()))
+    folder.recordings[0].unlink()
+    with pytest.raises(DataError, match="no recording"):
+        compare_session(run, folder)
+    second = list(later(list(messages()), START + 19 * MINUTE + 30_000))
+    told = [line for line in lines.written if line.get("time_ms", 0) <= START + 12 * MINUTE]
+    told = [
+        line
+        for line in told
+        if line["kind"] != "end" and line.get("arrived_ms", 0) < START + 13 * MINUTE
+    ]
+    gone_on(folder, run, told, second)
+    compared = compare_session(run, folder)
+    assert compared.recorded.identical, compared.recorded.sentence
+    assert compared.recorded.decisions == 20
+    assert compared.notes[0].startswith("1 of 2 processes have no recording")
+
+
+def test_a_table_that_is_another_one_now_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = live_run(tmp_path)
+
+    def model(run: Run, symbol: str) -> Model:
+        made = quick_model(run)
+        table = run.path / "degraded.csv"
+        return replace(made, files={"table": table.read_text() if table.exists() else "none"})
+
+    monkeypatch.setattr("mtf.replay.model_of", model)
+    folder = begin_session(run.path, TERMS)
+    recorded(folder, run, list(messages()), model(run, "ETHUSDT"))
+    allow_everything(run)
+    compared = compare_session(run, folder)
+    assert not compared.recorded.identical
+    assert compared.notes == ["the table of the run is another one than the session decided by"]
+    assert "note: the table" in next(iter(lines_of(compared)))
+
+
+def test_a_kill_between_a_candle_and_the_next_decision(run: Run, quick: object) -> None:
+    """What arrived after the last decision had no effect: the replay must not act on it."""
+    folder = begin_session(run.path, TERMS)
+    recorded(folder, run, list(messages()))
+    whole = [json.loads(line) for line in folder.journal.read_text().splitlines()]
+    decided = [at for at, line in enumerate(whole) if line["kind"] == "decision"]
+    for last in decided[3], decided[17], decided[30]:
+        cut = [json.dumps(line) + "\n" for line in whole[: last + 1]]
+        folder.journal.write_text("".join(cut))
+        compared = compare_session(run, folder)
+        assert compared.recorded.identical, compared.recorded.sentence
+
+
+def test_a_session_that_ended_before_anything_closed(run: Run, quick: object) -> None:
+    folder = begin_session(run.path, TERMS)
+    end = Message(START + 3_000, "session", {"what": "end"})
+    recorded(folder, run, [*(one for one in messages() if one.at_ms <= START + 3_000), end])
+    compared = compare_session(run, folder)
+    assert compared.recorded.sentence == "identical 1 of 1 decisions and 0 of 0 fills"
+    assert compared.profit is None
+
+
 def test_another_recording_is_found_out(run: Run, quick: object) -> None:
     """A price that was changed afterwards: the replay no longer is the session."""
     folder = begin_session(run.path, TERMS)
@@ -176,9 +244,25 @@ def test_a_session_of_two_processes(run: Run, quick: object) -> None:
     recorded(folder, run, first)
     one = [line for line in folder.journal.read_text().splitlines() if '"end"' not in line]
     begun = [json.loads(line) for line in one]
+    gone_on(folder, run, begun, list(later(whole, START + 19 * MINUTE + 30_000)))
+    compared = compare_session(run, folder)
+    assert compared.recorded.identical, compared.recorded.sentence
+    assert compared.recorded.decisions == 12 + 20
+    assert compared.profit is not None
+    assert compared.profit[0] == pytest.approx(compared.profit[1], abs=1e-7)
+    # Nobody decided about 12 … 19; the backtest does.
+    assert compared.backtest.decisions == 40
+    journal = [json.loads(line) for line in folder.journal.read_text().splitlines()]
+    [missed] = [line for line in journal if line["kind"] == "missed"]
+    assert (missed["first_ms"], missed["count"]) == (START + 12 * MINUTE, 8)
+
+
+def gone_on(
+    folder: SessionFolder, run: Run, begun: list[dict[str, Any]], second: Sequence[Message]
+) -> None:
+    """Let another process go on from a journal, and write both down."""
     again = Session(quick_model(run), TERMS, (lines := Lines()))
     again.recall(begun)
-    second = list(later(whole, START + 19 * MINUTE + 30_000))
     with Recorder(folder.next_recording) as recorder:
         for message in second:
             recorder.write(message)
@@ -186,20 +270,16 @@ def test_a_session_of_two_processes(run: Run, quick: object) -> None:
     assert notes is not None
     assert notes.at_ms is not None
     source = Replay(notes.history.intake(), second)
-    start(again, source, notes.first_ms, notes.at_ms)
+    again.on(source.take(notes.at_ms))
+    again.start(notes.first_ms, notes.at_ms)
     while True:
         again.on(source.take(again.due_ms))
         if not source.over(again.due_ms):
             break
         again.decide()
     again.end(source.now_ms())
-    text = [*one, *(json.dumps(line) for line in lines.written)]
+    text = [json.dumps(line) for line in (*begun, *lines.written)]
     folder.journal.write_text("".join(line + "\n" for line in text))
-    compared = compare_session(run, folder)
-    assert compared.recorded.identical, compared.recorded.sentence
-    assert compared.recorded.decisions == 12 + 20
-    assert compared.profit is not None
-    assert compared.profit[0] == pytest.approx(compared.profit[1], abs=1e-7)
 
 
 def later(whole: Sequence[Message], at_ms: int) -> Iterator[Message]:
@@ -220,6 +300,20 @@ def later(whole: Sequence[Message], at_ms: int) -> Iterator[Message]:
     yield from (one for one in whole if one.kind == "frame" and one.at_ms > at_ms)
 
 
+def test_a_recording_that_ends_with_its_first_note(run: Run, quick: object) -> None:
+    """Killed while the session began: that process decided nothing, and the replay ends."""
+    folder = begin_session(run.path, TERMS)
+    recorded(folder, run, list(messages()))
+    note = {"what": FIRST, "at_ms": START + 50 * MINUTE, "first_ms": START + 51 * MINUTE}
+    cut = [one for one in messages() if one.at_ms < START - 30_000]
+    with Recorder(folder.next_recording) as recorder:
+        for message in (*cut, Message(START + 50 * MINUTE, "session", note)):
+            recorder.write(message)
+    compared = compare_session(run, folder)
+    assert compared.recorded.identical
+    assert compared.recorded.decisions == 40
+
+
 def test_what_holds_no_session_is_named(run: Run, tmp_path: Path) -> None:
     folder = replace(begin_session(run.path, TERMS))
     with pytest.raises(DataError, match="no recording"):
@@ -237,3 +331,17 @@ def test_segments_are_what_each_process_wrote() -> None:
         ["begin", "decision", "state"],
         ["begin", "end"],
     ]
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"what": "begin", "funding": {}, "speed": 1.0},
+        {"what": "begin", "since": [["ETHUSDT", "never", 0]], "funding": {}, "speed": 1.0},
+        {"what": "first decision", "at_ms": None, "first_ms": 0},
+        {"what": "missed decisions", "first_ms": 0},
+    ],
+)
+def test_a_note_that_is_none_is_named(note: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="a note of the session"):
+        notes_of([Message(0, "session", note)])

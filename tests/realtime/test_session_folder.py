@@ -24,7 +24,12 @@ def test_a_session_is_found_again_by_symbol_and_kind(tmp_path: Path) -> None:
     assert first.path != second.path
     assert last_session(tmp_path, "ETHUSDT", False) == second
     assert read_session(second.path) == second
+    second.next_recording.touch()
     assert read_session(second.path / "messages-1.jsonl") == second
+    (second.path / "notes.txt").touch()
+    for name in ("notes.txt", "messages-2.jsonl"):
+        with pytest.raises(DataError, match="is no session"):
+            read_session(second.path / name)
 
 
 def test_recordings_are_counted_in_their_order(tmp_path: Path) -> None:
@@ -35,6 +40,8 @@ def test_recordings_are_counted_in_their_order(tmp_path: Path) -> None:
     names = [path.name for path in folder.recordings]
     assert names[0] == "messages-1.jsonl"
     assert names[-2:] == ["messages-10.jsonl", "messages-11.jsonl"]
+    (folder.path / "messages-3.jsonl").unlink()  # somebody needed room
+    assert folder.next_recording.name == "messages-12.jsonl"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +62,11 @@ def frames(letters: Letters) -> list[str]:
     return [each.content["text"] for each in letters.messages if each.kind == "frame"]
 
 
+def told_after(letters: Letters, time_ms: int) -> Callable[[object], bool]:
+    """Whether a frame came that was sent after a time."""
+    return lambda _: any(json.loads(text)["ts"] > time_ms for text in frames(letters))
+
+
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
@@ -86,16 +92,64 @@ def test_after_its_end_comes_the_next(market: SyntheticMarket, fault: Fault, why
         letters.wait(lambda _: len(frames(letters)) >= before + 3)
 
 
-def test_a_refused_handshake_or_subscription_is_tried_again(market: SyntheticMarket) -> None:
-    faults = (
-        Fault("refuse_handshake", count=2),
-        Fault("refuse_subscription", where="kline.60.*"),
-    )
+def test_a_refused_handshake_is_tried_again(market: SyntheticMarket) -> None:
+    faults = (Fault("refuse_handshake", count=2),)
     with Sandbox(market, faults=faults) as sandbox, supervised(sandbox) as letters:
-        letters.wait(has(letters, "refused", "refused", "lost", "open"))
+        letters.wait(has(letters, "refused", "refused", "open"))
         assert "Handshake status 503" in letters.whys()[0]
-        assert "a subscription was refused: error:handler not found" in letters.whys()[2]
-        assert letters.whys()[3] == "3 topics"
+        assert letters.whys()[2] == "3 topics"
+
+
+def test_a_topic_that_is_refused_ends_no_other(market: SyntheticMarket) -> None:
+    gone = "kline.1.NOPEUSDT"
+    with Sandbox(market) as sandbox, supervised(sandbox, (gone, *TOPICS)) as letters:
+        letters.wait(has(letters, "open", "failed"))
+        assert letters.whys()[0] == "3 of 4 topics"
+        refused = f"topic {gone} was refused: error:handler not found,topic:{gone}"
+        assert letters.whys()[1] == refused
+        assert letters.messages[-1].content["topic"] == gone
+        sandbox.advance(MINUTE)
+        letters.wait(lambda _: len(frames(letters)) >= 3)
+        sandbox.inject(Fault("drop"))
+        sandbox.advance(MINUTE)
+        letters.wait(has(letters, "open", "failed", "lost", "open", "failed"))  # once each
+
+
+def test_a_topic_that_was_refused_is_asked_for_again(market: SyntheticMarket) -> None:
+    faults = (Fault("refuse_subscription", where="kline.60.*", count=2),)
+    with Sandbox(market, faults=faults) as sandbox:
+        with supervised(sandbox, refused_s=0.0) as letters:  # a second and a bit
+            letters.wait(has(letters, "open", "failed"))
+            until(lambda: sandbox.subscribed == tuple(sorted(TOPICS)))
+            sandbox.advance(60 * MINUTE)
+            letters.wait(lambda _: any("kline.60.BTC" in text for text in frames(letters)))
+            assert letters.states() == ["open", "failed"]
+        assert sandbox.counts["refuse_subscription"] == 2
+        assert len(sandbox.connects) == 1
+
+
+def test_where_no_topic_is_accepted_it_is_refused(market: SyntheticMarket) -> None:
+    faults = (Fault("refuse_subscription", count=3),)
+    with Sandbox(market, faults=faults) as sandbox, supervised(sandbox) as letters:
+        letters.wait(has(letters, "refused", "open"))
+        assert letters.whys()[0].count("was refused: error:handler not found") == 3
+        assert letters.whys()[1] == "3 topics"
+
+
+def test_a_connection_that_is_not_wanted_is_made_anew(market: SyntheticMarket) -> None:
+    with Sandbox(market) as sandbox:
+        clock = HandClock(sandbox)
+        letters = Letters(Inbox(clock))
+        connect = StreamFactory(sandbox.websocket_url)
+        supervisor = Supervisor(connect, TOPICS, print, clock, letters.inbox, backoff=quick())
+        thread = supervisor.start()
+        letters.wait(has(letters, "open"))
+        supervisor.renew("a book missed a change")
+        letters.wait(has(letters, "open", "lost", "open"))
+        supervisor.stop()
+        thread.join(5)
+        assert letters.whys()[1] == "a book missed a change"
+        assert len(sandbox.connects) == 2
 
 
 def test_a_server_that_is_away_is_asked_once_a_second(market: SyntheticMarket) -> None:
@@ -124,18 +178,51 @@ def test_silence_ends_a_connection_though_pings_are_answered(market: SyntheticMa
         connect = StreamFactory(sandbox.websocket_url, ping_interval_s=0.1)
         options: dict[str, Any] = {"connect": connect, "stale_s": 0.5, "least_stale_s": 0.5}
         with supervised(sandbox, **options) as letters:
-            letters.wait(has(letters, "open"))
-            for _ in range(10):  # pongs alone are no data, one topic that speaks is
-                sandbox.advance(1_000)
-                time.sleep(0.1)
-            letters.wait(has(letters, "open"))
-            letters.wait(has(letters, "open", "lost", "open"))
+            letters.wait(lambda _: letters.states()[:3] == ["open", "lost", "open"])
             assert letters.whys()[1] == "no data for 0.5 s while pings were answered"
+
+
+class HandTime:
+    """The supervisor's ``time``, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("topics", "silence_s"), [(("kline.1.ETHUSDT", "kline.60.BTCUSDT"), 75.0), (TOPICS, 20.0)]
+)
+def test_a_word_in_time_keeps_a_connection(
+    market: SyntheticMarket,
+    monkeypatch: pytest.MonkeyPatch,
+    topics: tuple[str, ...],
+    silence_s: float,
+) -> None:
+    """Of candles alone the exchange may say as little as one word a minute."""
+    outside = HandTime()
+    monkeypatch.setattr("mtf.realtime.supervisor.time", outside)
+    with Sandbox(market) as sandbox, supervised(sandbox, topics, stale_s=None) as letters:
+        letters.wait(has(letters, "open"))
+        for _ in range(4):
+            outside.now += silence_s - 1
+            time.sleep(0.2)  # it looks ten times a second
+            before_ms = sandbox.clock.now_ms()
+            sandbox.advance(1_000)
+            letters.wait(told_after(letters, before_ms))
+        assert letters.states() == ["open"]
+        while letters.states() == ["open"]:  # words may still be on their way
+            outside.now += silence_s + 1
+            letters.messages += letters.inbox.take(2**60, 0.2)[0]
+        letters.wait(has(letters, "open", "lost", "open"))
+        assert letters.whys()[1] == f"no data for {silence_s:g} s while pings were answered"
 
 
 def test_silence_is_measured_in_the_markets_time_but_not_below_a_second_or_two() -> None:
     silences = []
-    for speed in (1.0, 2.0, 60.0):
+    for speed in (1.0, 2.0, 60.0):  # with trades among the topics
         clock = LiveClock(speed)
         supervisor = Supervisor(StreamFactory(), TOPICS, print, clock, Inbox(clock))
         silences.append(supervisor._silence_s)

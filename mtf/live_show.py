@@ -1,0 +1,173 @@
+"""What is seen of a live session: lines, a screen, figures in TensorBoard."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.live import Live
+
+from mtf.market.finding import counted
+from mtf.market.times import duration_name, iso
+from mtf.realtime.bybit_client import MAINNET
+from mtf.realtime.decision import Decision
+from mtf.realtime.feed import Feed
+from mtf.realtime.live_scalars import live_scalars
+from mtf.realtime.screen import plain_line, screen
+from mtf.realtime.session import Session
+from mtf.realtime.session_folder import SessionFolder
+from mtf.report.tensorboard import TensorBoard
+from mtf.report.terminal import Terminal
+from mtf.run import Run
+
+WAITING_S, PICTURES_S = 10.0, 0.25
+"""Of the wall clock, between two lines about what is waited for, and between two pictures."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a session is run; what it is stands in its terms.
+
+    Attributes:
+        endpoint: of REST; the streams' follows from it.
+        speed: market seconds a second; not 1 only against a stand-in.
+        lasts_ms: of the market's time; None = until Ctrl-C.
+        plain: lines instead of a screen.
+    """
+
+    endpoint: str = MAINNET
+    speed: float = 1.0
+    lasts_ms: int | None = None
+    plain: bool = False
+
+
+def opening_lines(run: Run, folder: SessionFolder, session: Session) -> Iterator[str]:
+    """What to know before the first decision."""
+    terms, config = session.terms, run.config
+    yield f"session {folder.path}"
+    account = "signals only, no account"
+    if session.paper is not None:
+        look = session.paper.look()
+        account = f"goes on: {look.num_fills} fills, position {look.position:g}"
+    elif not terms.signals_only:
+        account = "on paper"
+    yield f"{terms.symbol}, {account}; no order is sent"
+    late = terms.decision_delay_ms
+    if late:
+        yield (
+            f"decided {duration_name(late)} after each close and filled from then on; the run was "
+            f"trained and tested with fills {duration_name(config.costs.order_latency_ms)} after it"
+        )
+    if session.model.gate.table is None and len(session.specs) > 1:
+        yield (
+            "nothing was measured with streams missing, so nothing is held while one is: "
+            f"mtf evaluate {run.path} --degraded"
+        )
+
+
+def closing_lines(session: Session, folder: SessionFolder) -> Iterator[str]:
+    """What came of it."""
+    yield f"{session.num_decisions:,} decisions; since it was started {_faults(session)}"
+    if session.paper is not None:
+        look = session.paper.look()
+        change = look.equity / look.capital - 1
+        yield (
+            f"equity {look.equity:,.2f} ({change:+.3%}), {look.num_fills} fills, position "
+            f"{look.position:g}"
+        )
+    yield f"compare it with the backtest: mtf replay {folder.path}"
+    yield str(folder.path)
+
+
+class Show:
+    """What is seen of a session while it runs: a screen or lines, and TensorBoard."""
+
+    def __init__(
+        self,
+        session: Session,
+        feed: Feed,
+        board: TensorBoard,
+        terminal: Terminal,
+        options: Options,
+    ) -> None:
+        self.session, self.feed, self.board = session, feed, board
+        self.terminal, self.options = terminal, options
+        self._live: Live | None = None
+        self._end_ms: int | None = None
+        self._faults = 0
+        self._shown_s = self._said_s = time.monotonic()
+
+    @contextmanager
+    def shown(self) -> Iterator[Show]:
+        """Have the screen, where there is one."""
+        if self.options.plain or not self.terminal.console.is_terminal:
+            yield self
+            return
+        with Live(console=self.terminal.console, screen=True, auto_refresh=False) as self._live:
+            yield self
+
+    def until(self, lasts_ms: int | None) -> None:
+        """End after so much of the market's time."""
+        self._end_ms = None if lasts_ms is None else self.feed.now_ms() + lasts_ms
+
+    def going_on(self, stop: Callable[[], bool]) -> Callable[[], bool]:
+        """Show what there is to be seen; whether to go on."""
+
+        def look() -> bool:
+            if self._live is None:
+                self._tell_faults()
+                self._tell_waiting()
+            elif time.monotonic() - self._shown_s >= PICTURES_S:
+                self._shown_s = time.monotonic()
+                view = self.session.view(self.feed.now_ms(), self.options.speed)
+                self._live.update(screen(view), refresh=True)
+            over = self._end_ms is not None and self.feed.now_ms() >= self._end_ms
+            return not stop() and not over
+
+        return look
+
+    def _tell_faults(self) -> None:
+        """The newest faults that were not told yet."""
+        count = sum(self.session.faults.values())
+        new = min(count - self._faults, len(self.session.last_faults))
+        for fault in list(self.session.last_faults)[len(self.session.last_faults) - new :]:
+            self.terminal.line(f"{iso(fault.at_ms)} {fault.kind}: {fault.words}")
+        self._faults = count
+
+    def _tell_waiting(self) -> None:
+        """Before the first decision: what is waited for, now and then."""
+        if self.session.next_ms is None and time.monotonic() - self._said_s >= WAITING_S:
+            self._said_s = time.monotonic()
+            view = self.session.view(self.feed.now_ms(), self.options.speed)
+            late = [f"{one.of} ({one.state})" for one in view.streams if one.state != "live"]
+            self.terminal.line(f"waiting for the history of {', '.join(late) or 'the clock'}")
+
+    def decided(self, decision: Decision) -> None:
+        """Show a decision."""
+        view = self.session.view(self.feed.now_ms(), self.options.speed)
+        with figures_that_may_fail(self.terminal):
+            for name, value in live_scalars(view, decision).items():
+                self.board.scalar(name, value, self.session.num_decisions)
+        if self._live is None:
+            self.terminal.line(plain_line(decision, view.account))
+
+
+@contextmanager
+def figures_that_may_fail(terminal: Terminal) -> Iterator[None]:
+    """Figures end no session: what the disk refuses of them is said."""
+    try:
+        yield
+    except OSError as error:
+        terminal.line(f"TensorBoard's figures are not written: {error.strerror or error}")
+
+
+def _faults(session: Session) -> str:
+    """Faults in words."""
+    missed = session.faults.get("missed decisions", 0)
+    told = f"{sum(session.faults.values()) - missed:,} faults"
+    return told + (f", and {counted(missed, 'time')} decisions were missed" if missed else "")
+
+
+__all__ = ["Options", "Show", "closing_lines", "figures_that_may_fail", "opening_lines"]
