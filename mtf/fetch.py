@@ -21,7 +21,7 @@ from mtf.market.times import iso
 from mtf.plugins.registry import did_you_mean
 from mtf.realtime.extra import live_extra
 from mtf.realtime.fetch_progress import FetchProgress
-from mtf.realtime.hosts import is_loopback
+from mtf.realtime.hosts import check_speed
 from mtf.realtime.store import Store
 
 if TYPE_CHECKING:
@@ -98,12 +98,7 @@ def main(
     place = Store(store, category)
     days = [_day(text) for text in trades]
     lasts_ms = None if book is None else Timeframe.parse(book).duration_ms
-    if speed != 1 and not is_loopback(endpoint or ""):
-        raise ConfigError(
-            f"found --speed {speed:g}",
-            "1: the exchange's time runs as ours",
-            "leave it out, or name a stand-in by --endpoint (mtf sandbox)",
-        )
+    check_speed(speed, endpoint or EXCHANGES[0])
     with live_extra("mtf fetch"):
         from mtf.realtime.connect import Connections
 

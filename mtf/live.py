@@ -30,7 +30,7 @@ from mtf.realtime.deciding import History, begin, keep_deciding
 from mtf.realtime.degraded_table import DegradedTable
 from mtf.realtime.feed import Feed
 from mtf.realtime.gate import Gate
-from mtf.realtime.hosts import check_url, is_loopback, stream_url
+from mtf.realtime.hosts import check_speed, check_url, is_loopback, stream_url
 from mtf.realtime.journal import Journal, read_journal
 from mtf.realtime.kline import interval_of
 from mtf.realtime.live_clock import LiveClock
@@ -86,7 +86,11 @@ def main(
     for note in found.notes:
         terminal.line(f"note: {note}")
     options = Options(check_url(endpoint or MAINNET, "rest"), speed, _milliseconds(lasts), plain)
-    _check(options, decision_delay_s)
+    check_speed(speed, options.endpoint)
+    if not 0 <= decision_delay_s <= 3_600:
+        raise ConfigError(
+            f"found --decision-delay {decision_delay_s:g}", "0 to 3600 market seconds"
+        )
     symbol = symbol or found.config.symbol
     with one_process(found.path), closing_rest(options) as rest:
         every_ms = funding_every_ms(found, rest, symbol)
@@ -249,24 +253,6 @@ def _head_read(run: Run, heads: list[str]) -> str:
         if head in heads:
             return str(head)
     return heads[0]
-
-
-def _check(options: Options, decision_delay_s: float) -> None:
-    """Refuse what can't be.
-
-    Raises:
-        ConfigError: a speed against the real exchange, or a delay below 0.
-    """
-    if options.speed != 1 and not is_loopback(options.endpoint):
-        raise ConfigError(
-            f"found --speed {options.speed:g} with {options.endpoint}",
-            "a speed of 1: the exchange's time runs as ours",
-            "leave it out, or name a stand-in by --endpoint (mtf sandbox)",
-        )
-    if not 0 <= decision_delay_s <= 3_600:
-        raise ConfigError(
-            f"found --decision-delay {decision_delay_s:g}", "0 to 3600 market seconds"
-        )
 
 
 def _milliseconds(lasts: str | None) -> int | None:

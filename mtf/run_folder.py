@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import threading
@@ -13,11 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mtf.errors import CheckpointError
-from mtf.learning.disk import sync_folder, write_synced
+from mtf.learning.disk import sync_folder, take_lock, write_synced
 
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 """What renaming says where the name has a folder with content, or a file."""
-HELD = (errno.EACCES, errno.EAGAIN)
 
 
 def create_folder(parent: Path, files: Mapping[str, str]) -> Path:
@@ -70,23 +68,15 @@ def locked(folder: Path) -> Iterator[None]:
             f"{folder} can't be opened: {error.strerror}", "the folder of a run", "check the path"
         ) from error
     try:
-        _lock(folder, handle)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(folder: Path, handle: int) -> None:
-    """Take the lock, or say who has it. A file system without locks goes without."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in HELD:
+        if not take_lock(handle):
             raise CheckpointError(
                 f"{folder} is being trained by another process",
                 "one process a run",
                 "wait until it is done, or stop it first",
-            ) from error
+            )
+        yield
+    finally:
+        os.close(handle)
 
 
 def clear_unfinished(folder: Path) -> None:

@@ -6,12 +6,15 @@ Whatever is read is a plain file of a bounded size, and JSON of it is data, neve
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import stat
 from pathlib import Path
 from typing import Any
 
+HELD = (errno.EACCES, errno.EAGAIN)
 MAX_JSON = 4_000_000
 """Bytes of a JSON file; what mtf writes is far smaller, and nested lists take 20 × their text."""
 
@@ -54,6 +57,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def take_lock(handle: int) -> bool:
+    """Lock an open file or folder until it is closed or we are killed; False = another has it.
+
+    A file system without locks goes without.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in HELD
+    return True
 
 
 def read_bounded(path: Path, most: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from mtf.errors import MtfError
+from mtf.errors import ConfigError, MtfError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 REST_HOSTS = (
@@ -37,6 +37,20 @@ class HostError(MtfError):
 def is_loopback(url: str) -> bool:
     """Whether an address is this machine's own."""
     return _split(url)[1] in LOOPBACK
+
+
+def check_speed(speed: float, endpoint: str) -> None:
+    """Refuse another time than the exchange's own where no stand-in is spoken to.
+
+    Raises:
+        ConfigError: such a speed.
+    """
+    if speed != 1 and not is_loopback(endpoint):
+        raise ConfigError(
+            f"found --speed {speed:g} with {endpoint}",
+            "a speed of 1: the exchange's time runs as ours",
+            "leave it out, or name a stand-in by --endpoint (mtf sandbox)",
+        )
 
 
 def stream_url(endpoint: str) -> str:

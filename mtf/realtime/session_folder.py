@@ -7,8 +7,6 @@ executes when it is read.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -19,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from mtf.errors import DataError
-from mtf.learning.disk import replace_synced
+from mtf.learning.disk import replace_synced, take_lock
 from mtf.learning.json_files import json_text, read_json
 from mtf.realtime.session import Terms
 
 FOLDER, TERMS, JOURNAL = "live", "session.json", "journal.jsonl"
 SCHEMA = 1
-HELD = (errno.EACCES, errno.EAGAIN)
 _RECORDING = re.compile(r"messages-(\d{1,6})\.jsonl(\.gz)?")
 
 
@@ -127,23 +124,15 @@ def one_process(run: Path) -> Iterator[None]:
     except OSError as error:
         raise _refused(path.parent, error) from error
     try:
-        _lock(run, handle)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(run: Path, handle: int) -> None:
-    """Take the lock, or say who has it. A file system without locks goes without."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in HELD:
+        if not take_lock(handle):
             raise DataError(
                 f"{run} is live in another process",
                 "one live process a run: they would share one account",
                 "stop the other one first (Ctrl-C), or train another run",
-            ) from None
+            )
+        yield
+    finally:
+        os.close(handle)
 
 
 def _terms(path: Path, told: Mapping[str, Any]) -> Terms:

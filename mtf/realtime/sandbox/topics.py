@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ class Message:
     content: dict[str, Any]
 
 
-class Topic:
+class Topic(ABC):
     """One topic that somebody listens to."""
 
     def __init__(self, name: str, exchange: Exchange, instrument: Instrument) -> None:
@@ -64,9 +65,9 @@ class Topic:
         """What a new listener is told at once."""
         return []
 
+    @abstractmethod
     def messages(self, after_ms: int, until_ms: int) -> Iterator[Message]:
         """What is said with ``after_ms < time <= until_ms``."""
-        raise NotImplementedError
 
     def _message(
         self, time_ms: int, kind: str, data: object, place: str = "", **more: int
