@@ -29,14 +29,14 @@ def linear_file(
             time_ms.tolist(), ids, price.tolist(), size.tolist(), strict=True
         )
     ]
-    return gzip.compress("\n".join([LINEAR_HEADER, *lines, ""]).encode())
+    return gzip.compress("\n".join([LINEAR_HEADER, *lines, ""]).encode(), mtime=0)
 
 
 def spot_file(time_ms: np.ndarray, price: np.ndarray, size: np.ndarray) -> bytes:
     """A day of spot: times in milliseconds, ids from 1 on, compressed."""
     rows = zip(time_ms.tolist(), price.tolist(), size.tolist(), strict=True)
     lines = [f"{n + 1},{t},{p},{v},buy,0" for n, (t, p, v) in enumerate(rows)]
-    return gzip.compress("\n".join([SPOT_HEADER, *lines, ""]).encode())
+    return gzip.compress("\n".join([SPOT_HEADER, *lines, ""]).encode(), mtime=0)
 
 
 def path_of(symbol: str, day: date | str, category: str = "linear") -> str:

@@ -189,6 +189,7 @@ def test_what_the_archive_refuses_is_told(tmp_path: Path) -> None:
         (b"timestamp,trdMatchID,price,size\n1,a,b,c\n", "can't be read"),
         (b"timestamp,trdMatchID,price,size\n,a,1,1\n", "without a time"),
     ],
+    ids=["empty", "a page", "cut", "another symbol", "no numbers", "no time"],
 )
 def test_files_that_are_no_trades_are_refused(tmp_path: Path, content: bytes, words: str) -> None:
     with serving({path_of("ETHUSDT", NEXT): content}) as served, asking(served.url) as rest:
