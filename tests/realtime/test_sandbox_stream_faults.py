@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import time
 from typing import Any
 
@@ -12,7 +14,7 @@ from listening import HOUR, MINUTE, Heard, closed, hang_up, listening, pybit, un
 from pybit.exceptions import FailedRequestError
 
 from mtf.realtime.sandbox.faults import Fault
-from mtf.realtime.sandbox.server import Sandbox
+from mtf.realtime.sandbox.server import HOST, Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
 
 WANTED: dict[str, Any] = {"category": "linear", "symbol": "ETHUSDT", "interval": "1", "limit": 20}
@@ -275,3 +277,22 @@ def test_a_silent_symbol_is_told_by_nobody(market: SyntheticMarket) -> None:
         assert starts(eth.messages, start) == [0, 1, 2, 3]
         assert starts(btc.messages, start) == [1, 2, 3]  # from two minutes on it is told again
         assert sandbox.counts == {"silent": 1}
+
+
+@pytest.mark.parametrize("steps", range(10))
+def test_an_end_in_the_middle_of_opening_leaves_no_port_open(
+    market: SyntheticMarket, steps: int
+) -> None:
+    async def opened_half_way(sandbox: Sandbox) -> None:
+        sandbox._close()
+        opening = asyncio.ensure_future(sandbox._listen())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+
+    with Sandbox(market) as sandbox:
+        sandbox._call(opened_half_way(sandbox))
+        address = (HOST, sandbox.port)
+    with socket.socket() as one, pytest.raises(ConnectionRefusedError):
+        one.connect(address)

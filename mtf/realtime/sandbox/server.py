@@ -189,10 +189,12 @@ class Sandbox:
     async def _listen(self) -> None:
         """Open the port: the same one after the first time."""
         assert self._runner.server is not None
+        # In two steps: whoever is cancelled in the second one leaves a server that can be closed.
         self._server = await self._loop.create_server(
-            self._runner.server, HOST, self.port, reuse_address=True
+            self._runner.server, HOST, self.port, reuse_address=True, start_serving=False
         )
         self.port = self._server.sockets[0].getsockname()[1]
+        await self._server.start_serving()
 
     def _close(self) -> None:
         """Close the port and lose all connections."""
