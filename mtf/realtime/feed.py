@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from mtf.realtime.backfill import AGAIN_S, LONGEST_S, Backfill
-from mtf.realtime.events import Ask, Event, Message
+from mtf.realtime.events import Ask, Event, FeedFault, Message
 from mtf.realtime.inbox import Inbox
 from mtf.realtime.live_clock import EVERY_S, LEAST_S, ClockKeeper, LiveClock
 from mtf.realtime.recording import Writer
 from mtf.realtime.rest import Rest
+from mtf.realtime.silent_trades import KIND as SILENT_TRADES
 from mtf.realtime.supervisor import LEAST_STALE_S, REFUSED_S, Backoff, Connect, Supervisor
 
 LOOK_S = 0.1
@@ -156,7 +157,7 @@ class Feed:
             events = [event for message in messages for event in self._understand(message)]
             if over and not self.over(until_ms):
                 self._over_ms = until_ms
-                events.extend(self.intake.advance(until_ms))
+                events.extend(self._mended(self.intake.advance(until_ms)))
             self._want()
             if messages or over or time.monotonic() >= end:
                 return events
@@ -179,10 +180,17 @@ class Feed:
         self._keeper.hear(text, message.at_ms)
 
     def _understand(self, message: Message) -> Sequence[Event]:
-        """Record first, then read."""
+        """Record first, then read; a topic that fell silent alone needs another connection."""
         if self._record is not None:
             self._record.write(message)
-        return self.intake.take(message)
+        return self._mended(self.intake.take(message))
+
+    def _mended(self, events: Sequence[Event]) -> Sequence[Event]:
+        """The same events; what they ask of the connection is done."""
+        for event in events:
+            if isinstance(event, FeedFault) and event.kind == SILENT_TRADES:
+                self.renew(event.words)
+        return events
 
     def _want(self) -> None:
         """Say what REST is to be asked, now and then."""

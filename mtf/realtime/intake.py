@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from mtf.market.timeframe import Timeframe
 from mtf.realtime.download import SETTLE_MS
-from mtf.realtime.events import Ask, ClockMeasured, Event, FeedFault, Key, Message
+from mtf.realtime.events import Ask, ClockMeasured, Closed, Event, FeedFault, Key, Message
 from mtf.realtime.frames import read_frame
 from mtf.realtime.funding_due import FundingDue
 from mtf.realtime.in_order import GRACE_MS, InOrder
@@ -18,6 +19,7 @@ from mtf.realtime.kline import interval_of
 from mtf.realtime.live_trades import GRACE_MS as TRADE_GRACE_MS
 from mtf.realtime.live_trades import PATIENCE_MS, QUIET_MS, SECOND, LiveSeconds
 from mtf.realtime.order_book import book_topic
+from mtf.realtime.silent_trades import SilentTrades
 from mtf.realtime.store import check_symbol
 
 FAULT_KINDS = {"lost": "lost connection", "refused": "refused connection", "failed": "REST"}
@@ -79,6 +81,7 @@ class Intake:
                 series = InOrder(symbol, timeframe, since, grace_ms=grace_ms, settle_ms=settle_ms)
             self._keys[key] = self._by_topic[topic] = KeyState(series)
         self.topics = sorted(self._by_topic)
+        self._silent = _silent_trades(since_ms)
         every = funding_every_ms or {}
         self._funding = {
             name: FundingDue(name, since, every.get(name, 0))
@@ -103,7 +106,7 @@ class Intake:
             events = [ClockMeasured(message.at_ms, int(message.content["offset_ms"]))]
         else:
             events = []
-        return events + self.advance(message.at_ms)
+        return self._compared(events) + self.advance(message.at_ms)
 
     def advance(self, now_ms: int) -> list[Event]:
         """What time alone changes."""
@@ -111,7 +114,7 @@ class Intake:
         for key in self._keys.values():
             events += key.series.advance(now_ms, self._heard_ms)
             events += key.judge(self._lost, now_ms)
-        return events
+        return self._compared(events)
 
     def wanted(self, now_ms: int) -> list[Ask]:
         """What REST should be asked now: the same until it is answered."""
@@ -127,6 +130,11 @@ class Intake:
         """
         looked_at = self._keys if keys is None else keys
         return all(self._keys[key].series.caught_up(now_ms) for key in looked_at)
+
+    def _compared(self, events: list[Event]) -> list[Event]:
+        """Events, and what candles of one symbol say about each other."""
+        closed = [one for one in events if isinstance(one, Closed) and one.symbol in self._silent]
+        return events + [fault for one in closed for fault in self._silent[one.symbol].take(one)]
 
     def _frame(self, message: Message) -> list[Event]:
         """A text of the websocket."""
@@ -176,3 +184,16 @@ class Intake:
             change = key.series.opened if state == "open" else key.series.lost
             events += change(message.at_ms)
         return events
+
+
+def _silent_trades(keys: Collection[Key]) -> dict[str, SilentTrades]:
+    """Of each symbol with seconds, what compares them with its shortest other candles."""
+    others: dict[str, list[Timeframe]] = {symbol: [] for symbol, frame in keys if frame == SECOND}
+    for symbol, timeframe in keys:
+        if symbol in others and timeframe != SECOND:
+            others[symbol].append(timeframe)
+    return {
+        symbol: SilentTrades(min(frames, key=lambda frame: frame.duration_ms))
+        for symbol, frames in others.items()
+        if frames
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import deque
 
 from mtf.errors import MtfError
@@ -22,7 +23,10 @@ EVERY_S = 60.0
 LEAST_S = 2.0
 """Of the wall clock, between two measurements."""
 AWAY_MS = 1_000
-"""A message's own time this far from ours asks for a measurement."""
+"""A message's own time this far from ours asks for a measurement, or this machine's clock that was
+set so far."""
+LOOK_S = 1.0
+"""How often this machine's clock is looked at, in seconds of the wall clock."""
 DELAY_S = 0.25
 """What a message may take on its way; in a quick rehearsal that is much of the market's time."""
 FAR_MS = 5_000
@@ -135,6 +139,14 @@ class LiveClock:
             least = self._anchor_ms - FAR_MS
             self._anchors = deque(each for each in self._anchors if each[1] >= least)
 
+    def was_set(self) -> bool:
+        """Whether somebody set this machine's clock since the last measurement."""
+        if self.rehearsal:
+            return False
+        with self._lock:
+            moved_ms = self._time.wall_ms() - self.machine_ms() - self._own_ms
+            return abs(moved_ms) > AWAY_MS
+
     def seconds(self, market_ms: float) -> float:
         """How long some of the market's time takes, in seconds of the wall clock."""
         return market_ms / 1_000 / self.speed
@@ -149,7 +161,9 @@ class LiveClock:
 
 
 class ClockKeeper:
-    """Measures the exchange's clock, in a thread, and whenever a message's time is far from ours.
+    """Measures the exchange's clock, in a thread, now and then and whenever there is a reason to.
+
+    Such as the time of a message that is far from ours, or a machine whose clock somebody set.
 
     Args:
         clock: to be set.
@@ -202,7 +216,7 @@ class ClockKeeper:
     def _keep(self) -> None:
         """The thread."""
         while not self._stopped.wait(self._least_s):
-            self._asked.wait(self._rest_s)
+            self._wait()
             self._asked.clear()
             if self._stopped.is_set():
                 return
@@ -212,6 +226,13 @@ class ClockKeeper:
                 return
             except MtfError as error:
                 self._inbox.put("state", {"state": "failed", "why": f"clock: {error.found}"})
+
+    def _wait(self) -> None:
+        """Until it is time, or there is a reason."""
+        end = time.monotonic() + self._rest_s
+        while (left := end - time.monotonic()) > 0 and not self._clock.was_set():
+            if self._asked.wait(min(left, LOOK_S)):
+                return
 
     def _measure(self) -> None:
         """Measure, once more where the first result is doubted, and tell what is believed.

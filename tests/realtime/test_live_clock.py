@@ -145,6 +145,27 @@ def test_who_sets_the_machines_clock_sets_no_other(step_ms: int) -> None:
     assert clock.now_ms() == clock.surely_ms() == outside.true_ms()
 
 
+@pytest.mark.parametrize("step_ms", [HOUR_MS, -2_000])
+def test_a_machines_clock_that_was_set_is_noticed_at_once(
+    monkeypatch: pytest.MonkeyPatch, step_ms: int
+) -> None:
+    monkeypatch.setattr("mtf.realtime.live_clock.LOOK_S", 0.01)
+    outside = Set()
+    told, clock = Told({}), LiveClock(time=outside)
+    clock.set(outside.true_ms())
+    assert not clock.was_set()
+    letters = Letters(Inbox(clock))
+    with asking_told(monkeypatch, told) as rest:
+        keeper = ClockKeeper(clock, rest, letters.inbox, every_s=3_600.0, least_s=0.01)
+        thread = keeper.start()
+        outside.put_ms = step_ms
+        messages = letters.wait(lambda letters: len(letters) == 2)
+        keeper.stop()
+        thread.join(5)
+    assert [offset_of(each) for each in messages] == [0, -step_ms]
+    assert not clock.was_set()
+
+
 def test_a_measurement_far_from_all_others_needs_a_second_one() -> None:
     outside = Set()
     clock = LiveClock(time=outside)
