@@ -1,4 +1,4 @@
-"""Sees a trade topic that fell silent alone: its seconds look quiet, but candles say there was trade.
+"""Sees a trade topic that fell silent alone: seconds look quiet, but a candle says there was trade.
 
 Nothing else in the public stream tells such seconds from those in which nobody traded. It takes a
 candle to see it, so a minute of them has been told by then; a new connection mends what comes.
