@@ -15,6 +15,7 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import wheels  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +38,12 @@ def _modules() -> list[str]:
                 found.append(".".join((package, *parts)))
     return found
 
+
+# How long an example takes says nothing where others use the machine, too. Where CI is set
+# Hypothesis has a profile of its own, which draws the same examples every time.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if "CI" not in os.environ:
+    settings.load_profile("shared")
 
 _hook = install_import_hook(_modules(), "checking.typechecked")
 
