@@ -117,7 +117,8 @@ def test_a_quick_rehearsal_tells_a_candle_when_it_closes(market: SyntheticMarket
 def test_seconds_and_funding_come_the_same_way(market: SyntheticMarket) -> None:
     now = START + 12_000  # funding is asked for ten seconds after the hour
     seconds: Key = ("SOLUSDT", Timeframe.parse("1s"))
-    intake = Intake({ETH: now, seconds: now}, funding={"ETHUSDT": START - 20 * HOUR})
+    funding = {"ETHUSDT": START - 20 * HOUR}
+    intake = Intake({ETH: now, seconds: now}, funding=funding, patience_ms=HOUR)
     with Sandbox(market, start_ms=now) as sandbox, feeding(sandbox, intake) as feed:
         events = take_until(feed, lambda told: len(payments(told)) == 3)
         assert payments(events) == [START - 16 * HOUR, START - 8 * HOUR, START]
