@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,24 @@ def test_the_first_line_of_train_comes_before_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout.splitlines() == ["mtf train dsc_mtf", "False"]
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "live", "replay"])
+def test_a_verb_that_needs_torch_says_its_name_first(verb: str) -> None:
+    code = (
+        "import sys, mtf.cli as c\n"
+        "sys.modules['torch'] = None\n"  # whoever imports it ends there
+        f"c.main([{verb!r}, 'none'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.splitlines()[:1] == [f"mtf {verb} none"]
+    assert done.returncode != 0
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"mtf {version('mtf')}\n"

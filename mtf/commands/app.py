@@ -42,8 +42,24 @@ Config = Annotated[
 ]
 
 
+def _version(wanted: bool) -> bool:
+    """Say which mtf this is, and nothing else."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"mtf {version('mtf')}")
+        raise typer.Exit
+    return wanted
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which version this is.", callback=_version, is_eager=True
+        ),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show tracebacks. May stand anywhere on the line.")
     ] = False,

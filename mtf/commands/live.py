@@ -130,6 +130,7 @@ def live(
     """Decide live as candles close, and trade on paper, until Ctrl-C. No order is ever sent."""
     from mtf.realtime.extra import live_extra
 
+    print(f"mtf live {run}", flush=True)  # torch takes seconds
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a decision is too small to be shared
     with live_extra("mtf live"):
         from mtf import live as verb
@@ -161,6 +162,7 @@ def replay(
     """Go through a recorded session again: does it decide the same, and does the backtest?"""
     from mtf.realtime.extra import live_extra
 
+    print(f"mtf replay {session}", flush=True)  # torch takes seconds
     with live_extra("mtf replay"):
         from mtf import replay as verb
 
