@@ -49,13 +49,14 @@ def main(
     terminal = Terminal()
     for note in found.notes:
         terminal.line(f"note: {note}")
-    terminal.passed_over(found.best().rejected)
+    best = found.best()
+    terminal.passed_over(best.rejected)
     if symbol is not None:
         learned = symbol in found.config.decisions.symbols
         terminal.line(f"{symbol} alone" + ("" if learned else ", which was left out of training"))
     task, last = found.task(), found.path
     if missing:
-        last = _measure_missing(found, task, terminal, symbol)
+        last = _measure_missing(found, task, terminal, symbol, best.path.name)
     else:
         speed = found.training_speed
         done = evaluate_part_of(task, symbol=symbol, samples_per_second=speed)
@@ -94,14 +95,16 @@ def walk_forward(
         walking.walk_forward(load_config(config, overrides), processes)
 
 
-def _measure_missing(run: Run, task: Task, terminal: Terminal, symbol: str | None) -> Path:
+def _measure_missing(
+    run: Run, task: Task, terminal: Terminal, symbol: str | None, weights: str
+) -> Path:
     """What the model is worth with streams missing, late or frozen; the file that has it."""
     found = degraded(task, symbol=symbol, told=Steps(terminal.line))
     for line in degraded_lines(found):
         terminal.line(line)
     path = run.path / named_after("degraded", symbol, "csv")
     try:
-        replace_synced(path, degraded_csv(found).encode())
+        replace_synced(path, _naming(weights, degraded_csv(found)).encode())
     except OSError as error:
         raise CheckpointError(
             f"could not write {path}: {error.strerror or error}",
@@ -110,6 +113,12 @@ def _measure_missing(run: Run, task: Task, terminal: Terminal, symbol: str | Non
         ) from error
     _show(run, found, symbol)
     return path
+
+
+def _naming(weights: str, table: str) -> str:
+    """A table with a last column that says what was measured, so that no other weights use it."""
+    header, *rows = table.splitlines()
+    return "\n".join([f"{header},weights", *(f"{row},{weights}" for row in rows)]) + "\n"
 
 
 def _show(run: Run, found: Degraded, symbol: str | None) -> None:

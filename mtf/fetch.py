@@ -6,7 +6,9 @@ source ``bybit`` reads the folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 EXCHANGES = ("bybit",)
 STORE = "data/bybit"
 SHOWN_GAPS = 3
+SHOWN = 10
+"""Symbols at most that are named."""
 
 
 def main(
@@ -75,7 +79,8 @@ def main(
         What became of the candles of every symbol and timeframe.
 
     Raises:
-        MtfError: what can't be asked for; no answer; a disk that refuses.
+        MtfError: what can't be asked for; no answer; a disk that refuses; Ctrl-C, with how to go
+            on.
     """
     if exchange not in EXCHANGES:
         raise MtfError(
@@ -97,22 +102,48 @@ def main(
     chosen = list(dict.fromkeys(symbols))
     place = Store(store, category)
     days = [_day(text) for text in trades]
+    if days and endpoint is not None and archive is None:
+        raise MtfError(
+            "found --trades and --endpoint without --archive",
+            "where the files of trades are: the archive is another host than REST",
+            "name it by --archive, or leave out --endpoint for the exchange's own",
+        )
     lasts_ms = None if book is None else Timeframe.parse(book).duration_ms
     check_speed(speed, endpoint or EXCHANGES[0])
-    with live_extra("mtf fetch"):
-        from mtf.realtime.connect import Connections
+    with _stops_saying_how_to_go_on(place):
+        _say_begin(chosen, place)
+        with live_extra("mtf fetch"):
+            from mtf.realtime.connect import Connections
 
-    found: list[Fetched] = []
-    with Connections(endpoint, archive, category, per_second) as asked:
-        if start is not None:
-            found = _candles(chosen, frames, start, end, place, asked.rest)
-            if funding:
-                _funding(chosen, place, asked.rest, start, end)
-        _seconds(chosen, days, place, asked.archive)
-        if lasts_ms is not None:
-            _book(chosen, place, asked, lasts_ms, speed)
+        found: list[Fetched] = []
+        with Connections(endpoint, archive, category, per_second) as asked:
+            if start is not None:
+                found = _candles(chosen, frames, start, end, place, asked.rest)
+                if funding:
+                    _funding(chosen, place, asked.rest, start, end)
+            _seconds(chosen, days, place, asked.archive)
+            if lasts_ms is not None:
+                _book(chosen, place, asked, lasts_ms, speed)
     print(f"in {place.folder}")
     return found
+
+
+@contextmanager
+def _stops_saying_how_to_go_on(store: Store) -> Iterator[None]:
+    """Ctrl-C says that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise MtfError(
+            f"interrupted; what came is in {store.folder}",
+            todo="run it again: it goes on from there",
+        ) from None
+
+
+def _say_begin(symbols: Sequence[str], store: Store) -> None:
+    """A sign of life, before imports and questions that take their time."""
+    names = ", ".join(symbols) if len(symbols) <= SHOWN else counted(len(symbols), "symbol")
+    print(f"fetching {names} into {store.folder}", file=sys.stderr, flush=True)
 
 
 def _time(option: str, text: str) -> int:
@@ -230,8 +261,6 @@ def _book(
 
 
 if __name__ == "__main__":
-    import sys
-
     from mtf.cli import main as cli
 
     cli(["fetch", *sys.argv[1:]])

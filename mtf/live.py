@@ -21,7 +21,14 @@ from dataclasses import replace
 from mtf.config.build import build
 from mtf.errors import ConfigError, MtfError
 from mtf.learning.interrupt import interrupts_held
-from mtf.live_show import Options, Show, closing_lines, figures_that_may_fail, opening_lines
+from mtf.live_show import (
+    Options,
+    Show,
+    closing_lines,
+    figures_that_may_fail,
+    first_line,
+    opening_lines,
+)
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.batch_answers import history_needed
 from mtf.realtime.bybit_client import MAINNET, BybitClient
@@ -36,10 +43,11 @@ from mtf.realtime.kline import interval_of
 from mtf.realtime.live_clock import LiveClock
 from mtf.realtime.recording import Recorder
 from mtf.realtime.rest import RefusedError, Rest
-from mtf.realtime.session import Model, Session, Terms
+from mtf.realtime.session import Session
 from mtf.realtime.session_folder import SessionFolder, begin_session, last_session, one_process
 from mtf.realtime.store import check_symbol
 from mtf.realtime.supervisor import Backoff
+from mtf.realtime.terms import Model, Terms
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
 from mtf.run import Run, load
@@ -91,6 +99,12 @@ def main(
         raise ConfigError(
             f"found --decision-delay {decision_delay_s:g}", "0 to 3600 market seconds"
         )
+    if found.config.backtest is None and not signals_only:
+        raise ConfigError(
+            f"the run {found.config.name} has no backtest, so no engine to trade on paper with",
+            "a run with backtest.name",
+            "say --signals-only, or train a run with a backtest",
+        )
     symbol = symbol or found.config.symbol
     with one_process(found.path), closing_rest(options) as rest:
         every_ms = funding_every_ms(found, rest, symbol)
@@ -129,9 +143,10 @@ def run_session(
         stack.enter_context(figures_that_may_fail(terminal))
         stack.callback(board.close)
         stack.callback(journal.close)
+        terminal.line(first_line(folder))
         session = Session(model_of(run, terms.symbol), terms, journal)
         session.recall(read_journal(folder.journal))
-        for line in opening_lines(run, folder, session):
+        for line in opening_lines(run, session):
             terminal.line(line)
         begun = history_of(session, rest.server_ms(), options.speed)
         feed = stack.enter_context(feed_of(begun, terms.funding_every_ms, rest, options, folder))
@@ -162,9 +177,12 @@ def model_of(run: Run, symbol: str) -> Model:
             interval_of(spec.timeframe)
     engine = run.stream(symbol)
     heads = engine.model.heads_by_name
-    table = DegradedTable.read(run.path, specs, _head_read(run, list(heads)))
-    gate = Gate(specs, (symbol, config.decisions.clock), table, str(run.path))
-    files = {"weights": run.best().path.name, "table": "none"}
+    weights, learned = run.best().path.name, symbol in config.decisions.symbols
+    head = _head_read(run, list(heads))
+    table, note = DegradedTable.of_run(run.path, specs, head, weights, symbol, learned=learned)
+    measured = str(run.path) if learned else f"{run.path} --symbol {symbol}"
+    gate = Gate(specs, (symbol, config.decisions.clock), table, measured, note)
+    files = {"weights": weights, "table": "none"}
     if table is not None:
         files["table"] = hashlib.sha256(table.path.read_bytes()).hexdigest()[:16]
     return Model(config.name, config, engine, heads, gate, files)

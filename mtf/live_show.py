@@ -24,6 +24,8 @@ from mtf.run import Run
 
 WAITING_S, PICTURES_S = 10.0, 0.25
 """Of the wall clock, between two lines about what is waited for, and between two pictures."""
+LONG_JOURNAL = 10_000_000
+"""Bytes that take seconds to read."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,16 @@ class Options:
     plain: bool = False
 
 
-def opening_lines(run: Run, folder: SessionFolder, session: Session) -> Iterator[str]:
+def first_line(folder: SessionFolder) -> str:
+    """Which session this is, and what takes a while where it has lasted for long."""
+    size = folder.journal.stat().st_size if folder.journal.exists() else 0
+    reads = f": reads its journal of {size / 1e6:.0f} MB" if size > LONG_JOURNAL else ""
+    return f"session {folder.path}{reads}"
+
+
+def opening_lines(run: Run, session: Session) -> Iterator[str]:
     """What to know before the first decision."""
     terms, config = session.terms, run.config
-    yield f"session {folder.path}"
     account = "signals only, no account"
     if session.paper is not None:
         look = session.paper.look()
@@ -60,10 +68,14 @@ def opening_lines(run: Run, folder: SessionFolder, session: Session) -> Iterator
             f"decided {duration_name(late)} after each close and filled from then on; the run was "
             f"trained and tested with fills {duration_name(config.costs.order_latency_ms)} after it"
         )
-    if session.model.gate.table is None and len(session.specs) > 1:
+    yield from fault_lines(session, 0)
+    gate = session.model.gate
+    if gate.note:
+        yield gate.note
+    if gate.table is None and len(session.specs) > 1:
         yield (
             "nothing was measured with streams missing, so nothing is held while one is: "
-            f"mtf evaluate {run.path} --degraded"
+            f"mtf evaluate {gate.run} --degraded"
         )
 
 
@@ -96,7 +108,7 @@ class Show:
         self.terminal, self.options = terminal, options
         self._live: Live | None = None
         self._end_ms: int | None = None
-        self._faults = 0
+        self._faults = sum(session.faults.values())  # of recalling: they were opening lines
         self._shown_s = self._said_s = time.monotonic()
 
     @contextmanager
@@ -129,12 +141,10 @@ class Show:
         return look
 
     def _tell_faults(self) -> None:
-        """The newest faults that were not told yet."""
-        count = sum(self.session.faults.values())
-        new = min(count - self._faults, len(self.session.last_faults))
-        for fault in list(self.session.last_faults)[len(self.session.last_faults) - new :]:
-            self.terminal.line(f"{iso(fault.at_ms)} {fault.kind}: {fault.words}")
-        self._faults = count
+        """The faults that were not told yet."""
+        for line in fault_lines(self.session, self._faults):
+            self.terminal.line(line)
+        self._faults = sum(self.session.faults.values())
 
     def _tell_waiting(self) -> None:
         """Before the first decision: what is waited for, now and then."""
@@ -154,6 +164,16 @@ class Show:
             self.terminal.line(plain_line(decision, view.account))
 
 
+def fault_lines(session: Session, told: int) -> Iterator[str]:
+    """The faults behind the first so many: the newest, and how many others stand in the journal."""
+    new = sum(session.faults.values()) - told
+    kept = list(session.last_faults)
+    shown = kept[max(len(kept) - new, 0) :]
+    if new > len(shown):
+        yield f"{new - len(shown):,} more faults, see journal.jsonl"
+    yield from (f"{iso(fault.at_ms)} {fault.kind}: {fault.words}" for fault in shown)
+
+
 @contextmanager
 def figures_that_may_fail(terminal: Terminal) -> Iterator[None]:
     """Figures end no session: what the disk refuses of them is said."""
@@ -165,9 +185,17 @@ def figures_that_may_fail(terminal: Terminal) -> Iterator[None]:
 
 def _faults(session: Session) -> str:
     """Faults in words."""
-    missed = session.faults.get("missed decisions", 0)
-    told = f"{sum(session.faults.values()) - missed:,} faults"
-    return told + (f", and {counted(missed, 'time')} decisions were missed" if missed else "")
+    blocks, missed = session.faults.get("missed decisions", 0), session.num_missed
+    told = f"{sum(session.faults.values()) - blocks:,} faults"
+    return told + (f"; {counted(missed, 'decision')} missed in all" if missed else "")
 
 
-__all__ = ["Options", "Show", "closing_lines", "figures_that_may_fail", "opening_lines"]
+__all__ = [
+    "Options",
+    "Show",
+    "closing_lines",
+    "fault_lines",
+    "figures_that_may_fail",
+    "first_line",
+    "opening_lines",
+]

@@ -16,14 +16,15 @@ if __name__ == "__main__":  # first, so that a line appears before torch is impo
     cli(["replay", *sys.argv[1:]])
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mtf.config.schema import Config
+from mtf.errors import CheckpointError
 from mtf.live import model_of
 from mtf.market.candles import Candles
 from mtf.predictions import Predictions
@@ -34,15 +35,14 @@ from mtf.realtime.decision import Decision
 from mtf.realtime.events import Closed, Key
 from mtf.realtime.journal import read_journal
 from mtf.realtime.paper import Paper
-from mtf.realtime.replayed import Part, Replayed, decisions_in, replay_session, segments_of
-from mtf.realtime.session import Model, Terms
+from mtf.realtime.replayed import Part, Replayed, replay_session
+from mtf.realtime.segments import Segment, begun_in, decisions_in, segments_of
 from mtf.realtime.session_candles import as_decided, candles_of, on_time
-from mtf.realtime.session_folder import SessionFolder, read_session
+from mtf.realtime.session_folder import TERMS, SessionFolder, read_session, sessions_of
+from mtf.realtime.terms import Model, Terms
 from mtf.report.terminal import Terminal
 from mtf.run import Run, load
 from mtf.trading.bars import Bars
-
-Lines = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def main(session: str, *, run: str | None = None, trust: bool = False) -> bool:
     """Replay a session and print how far it agrees.
 
     Args:
-        session: its folder, or a recording in it.
+        session: its folder, a recording in it, or a run: its newest one.
         run: the run that decided; None = the one whose folder it is in.
         trust: run the plug-in files that the run's config names.
 
@@ -78,12 +78,27 @@ def main(session: str, *, run: str | None = None, trust: bool = False) -> bool:
         MtfError: no such session or run, or files that can't be read.
     """
     terminal = Terminal()
-    folder = read_session(Path(session).absolute())
+    folder = session_meant(session, trust=trust)
     found = load(run or folder.path.parent.parent, trust_plugins=trust)
     compared = compare_session(found, folder)
     for line in lines_of(compared):
         terminal.line(line)
     return compared.recorded.identical
+
+
+def session_meant(name: str, *, trust: bool) -> SessionFolder:
+    """The session of a path, or the newest one of a run.
+
+    Raises:
+        MtfError: there is none.
+    """
+    path = Path(name).absolute()
+    if path.is_file() or (path / TERMS).is_file():
+        return read_session(path)
+    with suppress(CheckpointError):
+        if found := sessions_of(load(name, trust_plugins=trust).path):
+            return found[0]
+    return read_session(path)  # which says what is expected
 
 
 def lines_of(compared: Compared) -> Iterator[str]:
@@ -110,7 +125,7 @@ def compare_session(run: Run, folder: SessionFolder) -> Compared:
     replayed = replay_session(
         folder.recordings, lambda: model_of(run, terms.symbol), terms, segments
     )
-    lines = _settled(segments)
+    lines = replayed.lines
     made = {one.time_ms for one in replayed.decisions}
     live, fills = list(decisions_in(lines)), fills_in(lines)
     if replayed.unrecorded:
@@ -174,7 +189,7 @@ class _Traded:
         until = int(np.searchsorted(said.times, self.bars.end_ms, side="right"))
         return session_backtest(self.config, said.rows(0, until), self.bars, self.broker).fills
 
-    def profit(self, live: Sequence[Decision], lines: Lines) -> tuple[float, float] | None:
+    def profit(self, live: Sequence[Decision], lines: Segment) -> tuple[float, float] | None:
         """Of the account as journalled, and of a backtest of the decisions that were made."""
         accounts = [line for line in lines if line["kind"] == "account"]
         if self.bars is None or not accounts:
@@ -187,31 +202,25 @@ class _Traded:
         return float(accounts[-1]["equity"]) - capital, float(outcome.equity[last]) - capital
 
 
-def _settled(segments: Sequence[Lines]) -> list[Mapping[str, Any]]:
-    """All lines, without what a process that was killed wrote behind its last decision.
-
-    Only of the last process: what came later tells the rest of the others.
-    """
-    lines = [line for segment in segments for line in segment]
-    if not segments or any(line["kind"] == "end" for line in segments[-1]):
-        return lines
-    decided = [at for at, line in enumerate(lines) if line["kind"] == "decision"]
-    return lines[: decided[-1] + 1] if decided else lines
-
-
-def _notes(replayed: Replayed, segments: Sequence[Lines]) -> Iterator[str]:
+def _notes(replayed: Replayed, segments: Sequence[Segment]) -> Iterator[str]:
     """What is not as it was, so that differences need not be mtf's."""
+    begun = [one for one in map(begun_in, segments) if one is not None]
     if replayed.unrecorded:
         yield (
-            f"{replayed.unrecorded} of {len(segments)} processes have no recording: what the "
+            f"{replayed.unrecorded} of {len(begun)} processes have no recording: what the "
             "journal says of them is believed"
         )
+    if replayed.later:
+        yield (
+            f"{replayed.later} of {len(begun)} processes, the last ones, have no recording: they "
+            "are left out"
+        )
     for name, now in replayed.session.model.files.items():
-        if any(segment[0]["files"].get(name) != now for segment in segments):
+        if any(one.files.get(name) != now for one in begun):
             yield f"the {name} of the run is another one than the session decided by"
 
 
-def fills_in(lines: Lines) -> pd.DataFrame:
+def fills_in(lines: Segment) -> pd.DataFrame:
     """The fills of a journal, as ``Outcome.fills``."""
     rows = [{**line} for line in lines if line["kind"] == "fill"]
     if not rows:

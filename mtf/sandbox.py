@@ -19,6 +19,8 @@ from mtf.realtime.sandbox.recorded_trades import RecordedTradesMarket
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import COINS, START_MS, SyntheticMarket
 
+MOST_PORT = 65_535
+
 
 def main(
     data: str | Path | None = None,
@@ -33,7 +35,7 @@ def main(
     """Serve a market and print its address; ends with Ctrl-C.
 
     Args:
-        data: folder of candles as parquet files.
+        data: folder of candles as parquet files, or the store that ``mtf fetch`` wrote.
         trades: folder of trades as parquet files; neither of the two = a made-up market.
         symbols: to serve; empty = all of the folder, or BTCUSDT, ETHUSDT and SOLUSDT.
         speed: market seconds a second.
@@ -44,6 +46,8 @@ def main(
     Raises:
         MtfError: no such folder, no such time, a port that is taken.
     """
+    if not 0 <= port <= MOST_PORT:
+        raise MtfError(f"found --port {port}", f"0 to {MOST_PORT}; 0 is any free one")
     start_ms = None if start is None else _milliseconds(start)
     market = _market(data, trades, symbols, start_ms, seed)
     with Sandbox(market, start_ms=start_ms, speed=speed, port=port) as sandbox:
@@ -74,7 +78,9 @@ def _market(
     if data is None:
         market = RecordedTradesMarket(trades or "", seed)
     else:
-        market = RecordedMarket(data, list(symbols) or None, seed)
+        linear = Path(data) / "linear"
+        folder = linear if linear.is_dir() else data
+        market = RecordedMarket(folder, list(symbols) or None, seed)
     if start_ms is not None and not market.start_ms <= start_ms < market.end_ms:
         raise MtfError(
             f"found --start {iso(start_ms)}",
@@ -94,9 +100,9 @@ def _milliseconds(text: str) -> int:
     try:
         time = datetime.fromisoformat(text)
         return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1_000)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError):
         raise MtfError(
-            f"found --start {text!r}", "an ISO date or time such as 2025-06-01T12:00", str(error)
+            f"found --start {text!r}", "an ISO date or time, UTC, such as 2025-06-01T12:00"
         ) from None
 
 

@@ -29,7 +29,8 @@ from mtf.realtime.sandbox.clock import MarketClock
 from mtf.realtime.sandbox.exchange import Exchange
 from mtf.realtime.sandbox.interval import INTERVALS
 from mtf.realtime.sandbox.market import Market
-from mtf.realtime.session import Model, Session
+from mtf.realtime.session import Session
+from mtf.realtime.terms import Model
 from mtf.report.degraded import COLUMNS
 from mtf.run import Run, create_run
 

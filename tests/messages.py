@@ -58,9 +58,10 @@ def frame(
     )
 
 
-def sent(topic: str, data: Any, at_ms: int, kind: str = "snapshot") -> Message:
-    """A message of a topic."""
-    return text(json.dumps({"topic": topic, "type": kind, "ts": at_ms, "data": data}), at_ms)
+def sent(topic: str, data: Any, at_ms: int, kind: str = "snapshot", ts: object = None) -> Message:
+    """A message of a topic, sent by the exchange's clock at ``ts``; None = when it arrives."""
+    content = {"topic": topic, "type": kind, "ts": at_ms if ts is None else ts, "data": data}
+    return text(json.dumps(content), at_ms)
 
 
 def text(content: str, at_ms: int) -> Message:

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mtf import evaluate
 from mtf.cli import app
 from mtf.errors import CheckpointError
+from mtf.realtime.degraded_table import DegradedTable
 from mtf.report.terminal import Terminal
 from mtf.run import Run
 from mtf.train import train
@@ -78,6 +79,12 @@ def test_missing_streams_are_measured_into_a_table_a_file_and_pictures(
     assert out[-1] == str(run.path / "degraded.csv")
     rows = (run.path / "degraded.csv").read_text().splitlines()
     assert rows[0].startswith("kind,streams,slots,head,target,value,se")
+    best = run.best().path.name
+    assert rows[0].endswith(",measure,weights")
+    assert all(row.endswith(f",{best}") for row in rows[1:])
+    table = DegradedTable.read(run.path, run.config.stream_specs(), "action")
+    assert table is not None
+    assert table.weights == best
     events = EventAccumulator(str(run.tensorboard))
     events.Reload()
     assert {"degraded/action/sets", "degraded/action/streams"} <= set(events.Tags()["images"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,13 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from archives import linear_file, path_of, serving
 from fetching import contents, stored
+from listening import until
 from loopback import keep_to_loopback
 from rich.console import Console
 
 from mtf import fetch
-from mtf.errors import MtfError
+from mtf.errors import ConfigError, MtfError
 from mtf.realtime.extra import live_extra
 from mtf.realtime.fetch_progress import FetchProgress
+from mtf.realtime.frames import CLOCK_MS
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
 
@@ -46,7 +51,7 @@ def test_candles_and_funding_of_two_coins(
         "store": str(tmp_path),
         "per_second": 100,
     }
-    with Sandbox(market) as sandbox:
+    with Sandbox(market, start_ms=START + CLOCK_MS) as sandbox:
         fetch.main("bybit", ["ETHUSDT", "BTCUSDT"], endpoint=sandbox.url, **options)
         out = capsys.readouterr().out.splitlines()
         assert out == [
@@ -65,6 +70,54 @@ def test_candles_and_funding_of_two_coins(
     assert contents(tmp_path) == before
 
 
+def test_a_line_says_what_is_done_before_anything_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And before anything is imported that takes a second."""
+
+    def importing(_: str) -> Any:
+        raise MtfError(capsys.readouterr().err)
+
+    monkeypatch.setattr(fetch, "live_extra", importing)
+    with pytest.raises(MtfError) as caught:
+        fetch.main("bybit", ["ETHUSDT", "BTCUSDT"], since="2025-05-30", store=tmp_path)
+    assert caught.value.found == f"fetching ETHUSDT, BTCUSDT into {tmp_path}/linear\n"
+    with pytest.raises(MtfError, match="fetching 11 symbols into"):
+        fetch.main("bybit", [f"COIN{n}" for n in range(11)], since="2025-05-30", store=tmp_path)
+
+
+def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(
+    market: SyntheticMarket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Five pages, one each two seconds; the second one is on its way, or waited for."""
+    with Sandbox(market) as sandbox:
+        options: dict[str, Any] = {
+            "since": "2025-05-29",
+            "until": "2025-05-31T23:00",
+            "store": str(tmp_path),
+            "endpoint": sandbox.url,
+        }
+        said = [part for name, value in options.items() for part in (f"--{name}", value)]
+        command = [sys.executable, "-m", "mtf.fetch", "bybit", "ETHUSDT", "--per-second", "0.5"]
+        process = subprocess.Popen([*command, *said], stderr=subprocess.PIPE, text=True)
+        with process:
+            until(lambda: len(sandbox.requests) >= 3)  # the time, and two pages
+            process.send_signal(signal.SIGINT)
+            words = process.communicate(timeout=60)[1]
+        assert process.returncode == 2
+        assert words.splitlines() == [
+            f"fetching ETHUSDT into {tmp_path}/linear",
+            "4,260 candles to fetch",
+            *[line for line in words.splitlines() if "of 4,260 candles" in line],
+            f"interrupted; what came is in {tmp_path}/linear",
+            "  to do: run it again: it goes on from there",
+        ]
+        came = len(stored(tmp_path, "ETHUSDT"))
+        assert came in (1_000, 2_000, 3_000, 4_000)
+        fetch.main("bybit", ["ETHUSDT"], **options)
+    assert f"ETHUSDT 1m: {4_260 - came:,} new, 4,260 candles" in capsys.readouterr().out
+
+
 def test_the_order_book_is_listened_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two minutes of the market, told ten times a second of a clock that runs at 60 x."""
     market = SyntheticMarket(start_ms=START, history_days=2)
@@ -80,6 +133,15 @@ def test_the_order_book_is_listened_to(tmp_path: Path, capsys: pytest.CaptureFix
     first = books[0].iloc[0]
     assert first["bid_price_1"] < first["ask_price_1"]
     assert START < first["time_ms"] < START + 10 * 60_000
+
+
+def test_an_order_book_at_another_speed_is_refused(tmp_path: Path) -> None:
+    market = SyntheticMarket(start_ms=START, history_days=2)
+    with Sandbox(market, speed=60.0) as sandbox:
+        words = "found --speed 1, but the exchange's time runs at"
+        with pytest.raises(ConfigError, match=words):
+            fetch.main("bybit", ["BTCUSDT"], book="2m", store=tmp_path, endpoint=sandbox.url)
+    assert not list((tmp_path / "linear").glob("*.parquet"))
 
 
 def test_what_the_exchange_does_not_have_is_told(
@@ -135,6 +197,8 @@ def test_trades_become_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str
         ("bybit", {"endpoint": "http://api.bybit.com"}, "nothing was sent"),
         ("bybit", {"archive": "https://example.com"}, "nothing was sent"),
         ("bybit", {"per_second": 1_000}, "at most 100"),
+        ("bybit", {"endpoint": "127.0.0.1:9"}, "such as http://127.0.0.1:8090"),
+        ("bybit", {"trades": ["2024-08-08"]}, "name it by --archive"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(
@@ -174,8 +238,9 @@ def told(*, terminal: bool) -> str:
 
 def test_progress_is_a_few_lines_where_nobody_watches() -> None:
     lines = told(terminal=False).splitlines()
-    assert len(lines) == 10
-    assert lines[0] == " 10%  100 of 1,000 candles  ETHUSDT 1m  1:30 left"
+    assert len(lines) == 11
+    assert lines[0] == "1,000 candles to fetch"
+    assert lines[1] == " 10%  100 of 1,000 candles  ETHUSDT 1m  1:30 left"
     assert lines[-1] == "100%  1,000 of 1,000 candles  ETHUSDT 1m  0:00 left"
 
 

@@ -151,20 +151,24 @@ def live(
 
 @app.command()
 def replay(
-    session: Annotated[
-        str, typer.Argument(metavar="SESSION", help="RUN/live/<time>, or a recording in it.")
+    sessions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SESSION...", help="RUN/live/<time>, a recording in it, or RUN: its newest."
+        ),
     ],
     run: Annotated[
         str | None, typer.Option(metavar="RUN", help="That decided, where it was moved.")
     ] = None,
     trust_plugins: Trust = False,
 ) -> None:
-    """Go through a recorded session again: does it decide the same, and does the backtest?"""
+    """Go through recorded sessions again: do they decide the same, and does the backtest?"""
     from mtf.realtime.extra import live_extra
 
-    print(f"mtf replay {session}", flush=True)  # torch takes seconds
+    print(f"mtf replay {' '.join(sessions)}", flush=True)  # torch takes seconds
     with live_extra("mtf replay"):
         from mtf import replay as verb
 
-    if not verb.main(session, run=run, trust=trust_plugins):
+    identical = [verb.main(one, run=run, trust=trust_plugins) for one in sessions]
+    if not all(identical):
         raise typer.Exit(1)

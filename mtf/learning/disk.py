@@ -59,13 +59,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def take_lock(handle: int) -> bool:
+def take_lock(handle: int, *, wait: bool = False) -> bool:
     """Lock an open file or folder until it is closed or we are killed; False = another has it.
 
     A file system without locks goes without.
+
+    Args:
+        handle: of the file or folder.
+        wait: until it is free.
     """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError as error:
         return error.errno not in HELD
     return True

@@ -1,4 +1,4 @@
-"""Ctrl-C held back until the state of a run is whole, between two steps.
+"""Ctrl-C, or a system that ends us, held back until the state of a run is whole: between two steps.
 
 An interrupt in the middle of a step would leave weights of one step beside the optimiser of
 another, and a run that goes on from there is another run.
@@ -14,12 +14,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts_held() -> Iterator[Callable[[], bool]]:
-    """Within the block, the first Ctrl-C is only noted; a second one comes through at once.
+    """Within the block, the first Ctrl-C or SIGTERM is only noted; a second one comes through.
 
     Outside of the main thread, or where the process ignores Ctrl-C, nothing changes.
 
     Yields:
-        Whether Ctrl-C was pressed.
+        Whether there was one.
     """
     before = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
@@ -33,8 +33,9 @@ def interrupts_held() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         pressed.set()
 
-    signal.signal(signal.SIGINT, note)
+    others = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, other in others.items():
+            signal.signal(number, other)

@@ -147,7 +147,8 @@ class TradeCandles:
     def _again(self, trades: TradeRows) -> Bool[np.ndarray, " trade"]:
         """Which trades have an id that came before."""
         known = self._counted.identity
-        every = pd.Series(np.concatenate([known, trades.identity]))
+        both = np.concatenate([known, trades.identity])
+        every = pd.Series(both, dtype=both.dtype)  # as texts they would have to be valid ones
         return np.asarray(every.duplicated(), np.bool_)[len(known) :]
 
     def _candles(

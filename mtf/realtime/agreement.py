@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,8 @@ SAID_TOLERANCE = 1e-5
 FILL_TOLERANCE = 1e-9
 """Of prices and sizes."""
 FILL_NAMES = ("time", "type", "side")
-NO_WORDS: Mapping[int, str] = MappingProxyType({})
+TRADED = ("weight", "confidence", "stop_loss", "take_profit")
+"""What an account is traded by."""
 Fill = tuple[int, str, int, int]
 """Time (ms), type, side, and how many such there were before it at the same time."""
 
@@ -101,30 +102,29 @@ def compare(
     candles: Mapping[Key, Candles],
     expected_candles: Mapping[Key, Candles] | None = None,
     symbol: str | None = None,
-    missed: Mapping[int, str] = NO_WORDS,
     fill_tolerance: float = FILL_TOLERANCE,
 ) -> Agreement:
-    """Compare a session with what research says of it.
+    """Compare a session with what research says of it, or with its replay.
 
     A decision is identical where its weight and every column that was said are, within 1e-5 of
     their size or of 1; a fill where time, type and side are, and price and size within a tolerance.
+    Beside a replay, which judges its streams as the session did, all that a decision says counts.
 
     Args:
         config: of the run.
         live: decisions of the session, in the order of time.
-        expected: those of research (``decisions_of``).
+        expected: those of research (``decisions_of``), which know no streams, or of a replay.
         live_fills: as ``Outcome.fills``; empty = none.
         expected_fills: alike.
         candles: what the session decided on (``as_decided``).
         expected_candles: what research decided on, such as ``on_time(candles)``; None = the same.
         symbol: the primary one; None = the run's first.
-        missed: why the session missed some decisions, by their time (ms).
         fill_tolerance: of prices and sizes, as a fraction. Where a weight follows from what was
             said without a step, sizes are no more alike than what was said.
     """
     research = candles if expected_candles is None else expected_candles
     views = Views(config, symbol, candles, research)
-    decisions = list(_decisions_apart(live, expected, views, missed))
+    decisions = list(_decisions_apart(live, expected, views))
     fills = _by_fill(live_fills), _by_fill(expected_fills)
     moved = [one.time_ms for one in decisions if one.moves]
     differences = [*decisions, *_fills_apart(*fills, views, moved, fill_tolerance)]
@@ -136,7 +136,7 @@ def compare(
 
 
 def _decisions_apart(
-    live: Sequence[Decision], expected: Sequence[Decision], views: Views, missed: Mapping[int, str]
+    live: Sequence[Decision], expected: Sequence[Decision], views: Views
 ) -> Iterator[Difference]:
     """Every decision that is not the same, and why."""
     ours, theirs = ({one.time_ms: one for one in some} for some in (live, expected))
@@ -144,33 +144,74 @@ def _decisions_apart(
     for time_ms in sorted(ours.keys() | theirs.keys()):
         own, other = ours.get(time_ms), theirs.get(time_ms)
         if own is None:
-            why = f"the decision was missed{_because(missed.get(time_ms, ''))}"
-            found = Difference(time_ms, "decision", why)
+            found = Difference(time_ms, "decision", "the decision was missed")
         elif other is None:
             found = Difference(time_ms, "decision", "research makes no decision at that time")
         else:
-            moves = _distance(own.weight, other.weight) > SAID_TOLERANCE
-            apart = columns_apart(own.said, other.said)
-            if not moves and not apart:
+            apart = _Apart.of(own, other)
+            if not any(apart):
                 continue
-            if moves and own.allowed and not apart and root_ms is not None:
+            by_itself = apart.said or apart.judged or not own.allowed
+            if apart.traded and not by_itself and root_ms is not None:
                 why = f"it follows from the decision at {clock_words(root_ms)}"
                 yield Difference(time_ms, "decision", why)
                 continue
-            found = Difference(time_ms, "decision", _why_apart(own, other, apart, views), moves)
+            why = _why_apart(own, other, apart, views)
+            found = Difference(time_ms, "decision", why, bool(apart.traded))
         root_ms = time_ms
         yield found
 
 
-def _why_apart(own: Decision, other: Decision, apart: str, views: Views) -> str:
-    """Why a decision of the session differs by itself from that of research."""
+class _Apart(NamedTuple):
+    """What differs of two decisions, in words; empty = nothing does."""
+
+    said: str
+    traded: str
+    wanted: str
+    judged: str
+
+    @classmethod
+    def of(cls, own: Decision, other: Decision) -> _Apart:
+        """Compare them; of research, which knows no streams, what is said and ordered alone."""
+        said = columns_apart(own.said, other.said)
+        if not other.streams:
+            return cls(said, _numbers_apart(own, other, TRADED[:1]), "", "")
+        traded, wanted = (_numbers_apart(own, other, names) for names in (TRADED, ("wanted",)))
+        return cls(said, traded, wanted, _judged_apart(own, other))
+
+
+def _numbers_apart(own: Decision, other: Decision, names: Sequence[str]) -> str:
+    """The first of some numbers that differs, in words."""
+    for name in names:
+        one, two = getattr(own, name), getattr(other, name)
+        if _distance(one, two) > SAID_TOLERANCE:
+            return f"{name} {one:g} for {two:g}"
+    return ""
+
+
+def _judged_apart(own: Decision, other: Decision) -> str:
+    """What differs of streams and gate, in words."""
+    for name in {**own.streams, **other.streams}:
+        one, two = own.streams.get(name, "not told"), other.streams.get(name, "not told")
+        if one != two:
+            return f"{name} is {one} for {two}"
+    for name in ("allowed", "why"):
+        if getattr(own, name) != getattr(other, name):
+            return f"{name} is {getattr(own, name)!r} for {getattr(other, name)!r}"
+    return ""
+
+
+def _why_apart(own: Decision, other: Decision, apart: _Apart, views: Views) -> str:
+    """Why a decision of the session differs by itself from what was expected."""
     reasons = []
-    if apart:
-        reasons.append(views.why(own.time_ms) or f"{_code('model')}: {apart}")
+    if apart.said:
+        reasons.append(views.why(own.time_ms) or f"{_code('model')}: {apart.said}")
     if not own.allowed and _distance(own.weight, other.weight) > SAID_TOLERANCE:
         reasons.append(f"no position was allowed{_because(own.why)}")
+    if not reasons and apart.judged:
+        reasons.append(f"{_code('degraded table')}: {apart.judged}")
     if not reasons:
-        reasons.append(f"{_code('policy')}: weight {own.weight:g} for {other.weight:g}")
+        reasons.append(f"{_code('policy')}: {apart.traded or apart.wanted}")
     return "; ".join(reasons)
 
 

@@ -20,7 +20,8 @@ from mtf.realtime.funding_history import PAGE as FUNDING_PAGE
 from mtf.realtime.inbox import Inbox
 from mtf.realtime.kline import PAGE, ask_rows
 from mtf.realtime.live_clock import LiveClock
-from mtf.realtime.rest import BannedError, Rest, StoppedError
+from mtf.realtime.rest import Rest
+from mtf.realtime.rest_errors import BannedError, StoppedError
 
 AGAIN_S = 2.0
 """Before the same is asked again; twice as long after every failure."""
@@ -47,7 +48,16 @@ class Job:
         mine, other = self.ask, ask
         if (mine.what, mine.symbol, mine.timeframe) != (other.what, other.symbol, other.timeframe):
             return False
-        return mine.what == "trades" or mine.start_ms <= other.start_ms < mine.end_ms
+        if mine.what == "trades":  # those before one connection, asked for once it was open
+            return mine.start_ms == other.start_ms
+        return mine.start_ms <= other.start_ms < mine.end_ms
+
+    @property
+    def series(self) -> tuple[str, str, str, int]:
+        """What fails together: of trades each question is of its own."""
+        ask = self.ask
+        own = ask.start_ms if ask.what == "trades" else 0
+        return ask.what, ask.symbol, str(ask.timeframe), own
 
     def page(self) -> Ask:
         """The next part that one answer has room for."""
@@ -98,7 +108,7 @@ class Backfill:
         self._flying: list[Job] = []
         self._begun: list[Job] = []
         self._asked: list[Job] = []
-        self._failures: dict[tuple[str, str, str], int] = {}
+        self._failures: dict[tuple[str, str, str, int], int] = {}
         self._changed = threading.Condition()
         self._stopped = False
 
@@ -112,6 +122,13 @@ class Backfill:
             if self._wanted != list(asks):
                 self._wanted = list(asks)
                 self._changed.notify_all()
+
+    def forget(self) -> None:
+        """Pause no more after what failed: there is a network again."""
+        with self._changed:
+            self._asked = []
+            self._failures.clear()
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Ask nothing more."""
@@ -172,11 +189,12 @@ class Backfill:
 
     def _put_back(self, job: Job, *, failed: bool) -> None:
         """Go on with a question later, or let it be asked again after a while."""
-        name = (job.ask.what, job.ask.symbol, str(job.ask.timeframe))
         with self._changed:
             self._flying = [other for other in self._flying if other is not job]
-            failures = min(self._failures.get(name, 0) + 1, 30) if failed else 0
-            self._failures[name] = failures
+            before = self._failures.pop(job.series, 0)
+            failures = min(before + 1, 30) if failed else 0
+            if failed:
+                self._failures[job.series] = failures
             if not failed and job.at_ms < job.ask.end_ms:
                 self._begun.append(job)
             else:

@@ -11,7 +11,7 @@ is in a session; ``position_state`` is flat, as in every evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -90,8 +90,6 @@ def batch_predictions(
     candles: Mapping[Key, Candles],
     times: Int64[np.ndarray, " decision"],
     symbol: str | None = None,
-    *,
-    sides: Collection[str] | None = None,
 ) -> Predictions:
     """What research says at some times of a session's candles.
 
@@ -103,7 +101,6 @@ def batch_predictions(
             what a backtest of the same candles assumes.
         times: of the decisions, ms UTC.
         symbol: the primary one; None = the run's first.
-        sides: names of the side inputs to ask, others are missing; None = all ``side_inputs``.
 
     Raises:
         DataError: candles of a key are not there.
@@ -114,7 +111,7 @@ def batch_predictions(
     symbol = symbol or config.symbol
     if not len(times):
         return Predictions(times, symbol, PART, {})
-    builder = _builder(config, model, candles, symbol, sides)
+    builder = _builder(config, model, candles, symbol)
     size = ONCE_DECISIONS if all(builder.once.values()) else WINDOW_DECISIONS
     pieces = [
         _asked(model, builder, times[start : start + size]) for start in range(0, len(times), size)
@@ -149,11 +146,7 @@ def _required(model: HybridModel) -> dict[str, int]:
 
 
 def _builder(
-    config: Config,
-    model: HybridModel,
-    candles: Mapping[Key, Candles],
-    symbol: str,
-    sides: Collection[str] | None,
+    config: Config, model: HybridModel, candles: Mapping[Key, Candles], symbol: str
 ) -> BatchBuilder:
     """What makes batches of a session's candles.
 
@@ -162,14 +155,13 @@ def _builder(
     """
     sets, required = feature_sets(config), _required(model)
     wanted = {key: given(candles, key) for key in history_starts(config, symbol, sets, required, 0)}
-    own = side_inputs(config, symbol)
     return BatchBuilder(
         worlds_of(config, sets, wanted, [symbol])[symbol],
         {},  # without heads nothing is labelled
         required,
         choose_paths(model, config.training.sampling.path)[0],
         model.forming_streams,
-        {name: side for name, side in own.items() if sides is None or name in sides},
+        side_inputs(config, symbol),
         config.panel.index(symbol) if symbol in config.panel else None,
     )
 

@@ -16,25 +16,12 @@ import requests
 from pybit.unified_trading import HTTP
 
 from mtf.errors import MtfError
+from mtf.realtime.guarded_session import GuardedSession
 from mtf.realtime.hosts import check_url, is_loopback
 
 MAINNET = "https://api.bybit.com"
 PLAIN_VALUE = re.compile(r"[A-Za-z0-9_.,:%~-]*")
 """pybit escapes nothing in a query; a cursor comes escaped already."""
-
-
-class GuardedSession(requests.Session):
-    """A session that speaks to allowed hosts alone and follows no redirect."""
-
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a request where it may go.
-
-        Raises:
-            HostError: an address that is not allowed; nothing was sent.
-        """
-        check_url(request.url or "", "rest")
-        kwargs["allow_redirects"] = False
-        return super().send(request, **kwargs)
 
 
 class BybitClient(HTTP):  # type: ignore[misc]  # pybit has no types
@@ -44,7 +31,7 @@ class BybitClient(HTTP):  # type: ignore[misc]  # pybit has no types
         endpoint: of the exchange, or of a stand-in on this machine.
         api_key: none for public data.
         api_secret: that of the key.
-        timeout_s: of one attempt.
+        timeout_s: of one attempt, from its first byte to its last.
 
     Raises:
         HostError: an endpoint that is not allowed.
@@ -74,7 +61,7 @@ class BybitClient(HTTP):  # type: ignore[misc]  # pybit has no types
         self.endpoint = endpoint.rstrip("/")
         plain: requests.Session = self.client
         plain.close()
-        self.client: requests.Session = GuardedSession()
+        self.client: GuardedSession = GuardedSession()
         self.client.headers.update(plain.headers)
         self.client.trust_env = not is_loopback(endpoint)  # a proxy can't reach this machine
 
@@ -85,6 +72,10 @@ class BybitClient(HTTP):  # type: ignore[misc]  # pybit has no types
     def close(self) -> None:
         """Close the connections that are kept."""
         self.client.close()
+
+    def break_off(self) -> None:
+        """End what is on its way, and whatever is asked later."""
+        self.client.stopped.set()
 
     def _clean_query(self, query: Mapping[str, Any] | None) -> dict[str, Any]:
         """Refuse what would be read as another parameter.

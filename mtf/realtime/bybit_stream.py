@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +19,8 @@ from pybit.unified_trading import WebSocket
 
 from mtf.errors import MtfError
 from mtf.realtime.hosts import check_url
+from mtf.realtime.rest_errors import shown
+from mtf.realtime.stream_socket import Socket
 
 MAINNET = "wss://stream.bybit.com"
 OPERATION = '"op":'
@@ -31,83 +31,6 @@ class StreamError(MtfError):
     """A stream that could not be opened, or is over."""
 
 
-class Socket:
-    """One websocket, read until it ends, as pybit expects to find it.
-
-    websocket-client's own application object follows redirects and swallows what goes wrong in a
-    callback; this one does neither.
-
-    Attributes:
-        sock: the connection; None = closed.
-    """
-
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """Connect, once.
-
-        Raises:
-            websocket.WebSocketException: refused, redirected, or not in time.
-            OSError: nobody listens.
-        """
-        self.sock: websocket.WebSocket | None = websocket.create_connection(
-            url, timeout=timeout_s, redirect_limit=0, enable_multithread=True
-        )
-
-    def send(self, text: str) -> None:
-        """Send a text.
-
-        Raises:
-            websocket.WebSocketConnectionClosedException: it is closed.
-        """
-        sock = self.sock
-        if sock is None:
-            raise websocket.WebSocketConnectionClosedException("closed")
-        sock.send(text)
-
-    def close(self) -> None:
-        """Close it; whoever reads it finds its end."""
-        sock, self.sock = self.sock, None
-        if sock is not None:
-            with suppress(OSError, websocket.WebSocketException):
-                sock.close(timeout=0)
-            sock.shutdown()  # type: ignore[no-untyped-call]
-
-    def read(
-        self,
-        on_text: Callable[[str], None],
-        ping: Callable[[], None],
-        every_s: float,
-        wait_s: float,
-    ) -> str:
-        """Hand on every text until the end, and return why it ended.
-
-        Args:
-            on_text: gets each text; what it raises ends the connection.
-            ping: sends a ping, each ``every_s``.
-            every_s: between two pings.
-            wait_s: without any frame for so long after a ping, the connection is dead.
-        """
-        heard = asked = time.monotonic()
-        while (sock := self.sock) is not None:
-            now = time.monotonic()
-            if now - asked >= every_s:
-                ping()
-                asked = now
-            if asked > heard and now - heard >= every_s + wait_s:
-                return "no answer to a ping"
-            sock.settimeout(max(min(asked + every_s - now, wait_s), 0.01))
-            try:
-                code, frame = sock.recv_data_frame(control_frame=True)
-            except websocket.WebSocketTimeoutException:
-                continue
-            if code == websocket.ABNF.OPCODE_CLOSE:
-                status = int.from_bytes(frame.data[:2], "big") if frame.data else 1005
-                return f"closed by the server with code {status}"
-            if code == websocket.ABNF.OPCODE_TEXT:
-                on_text(frame.data.decode())
-            heard = time.monotonic()  # after the callback, whose slowness is not the server's
-        return "closed by us"
-
-
 class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
     """pybit's public WebSocket as one connection.
 
@@ -116,9 +39,10 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         channel_type: ``linear``, ``spot``, ``inverse``.
         ping_interval_s: between two pings.
         ping_timeout_s: how long an answer may take.
-        connect_timeout_s: how long opening may take.
+        connect_timeout_s: how long opening may take, all in all.
         on_text: gets every text but answers and pongs as it came, before it is looked at; callbacks
             of topics are not called then.
+        stopped: once it is set, opening ends.
 
     Attributes:
         accepted: topics whose subscription was accepted.
@@ -141,6 +65,7 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         ping_timeout_s: float = 10.0,
         connect_timeout_s: float = 10.0,
         on_text: Callable[[str], None] | None = None,
+        stopped: threading.Event | None = None,
     ) -> None:
         """Connect."""
         self.base = check_url(url, "stream").rstrip("/")
@@ -148,7 +73,7 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         self.ended = threading.Event()
         self.accepted: set[str] = set()
         self.refused: dict[str, str] = {}
-        self._on_text = on_text
+        self._on_text, self._stopped = on_text, stopped
         self._asking = threading.RLock()
         self.failure = ""
         super().__init__(
@@ -220,7 +145,7 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
             super()._process_subscription_message(message)
             self.accepted.update(asked)
             return
-        words = str(message.get("ret_msg"))[:160]
+        words = shown(message.get("ret_msg"))
         if not asked:
             raise StreamError(f"a subscription was refused: {words}")
         for topic in asked:
@@ -231,9 +156,9 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         """Open the one connection, and read it in a thread."""
         self.endpoint = self.base + urlsplit(url).path
         try:
-            self.ws = Socket(self.endpoint, self.connect_timeout_s)
+            self.ws = Socket(self.endpoint, self.connect_timeout_s, self._stopped)
         except (OSError, websocket.WebSocketException) as error:
-            self._over(f"{type(error).__name__}: {str(error)[:160]}")
+            self._over(f"{type(error).__name__}: {shown(error)}")
             raise StreamError(
                 f"can't open {self.endpoint}: {self.failure}",
                 "a websocket",
@@ -250,7 +175,7 @@ class BybitStream(WebSocket):  # type: ignore[misc]  # pybit has no types
         except StreamError as error:
             why = error.found
         except Exception as error:  # of the connection, of a frame, or of a callback: all the same
-            why = f"{type(error).__name__}: {str(error)[:160]}"
+            why = f"{type(error).__name__}: {shown(error)}"
         finally:
             self._over("closed by us" if self.exited else why)  # first: who looks is told why
             self.ws.close()
@@ -286,7 +211,7 @@ class StreamFactory:
         channel_type: ``linear``, ``spot``, ``inverse``.
         ping_interval_s: between two pings.
         ping_timeout_s: how long an answer may take.
-        connect_timeout_s: how long opening may take.
+        connect_timeout_s: how long opening may take, all in all.
 
     Raises:
         HostError: an address that is not allowed.
@@ -302,8 +227,10 @@ class StreamFactory:
         """Refuse an address before anything is sent."""
         check_url(self.url, "stream")
 
-    def __call__(self, on_text: Callable[[str], None]) -> BybitStream:
-        """Connect.
+    def __call__(
+        self, on_text: Callable[[str], None], stopped: threading.Event | None = None
+    ) -> BybitStream:
+        """Connect, unless it is stopped meanwhile.
 
         Raises:
             StreamError: it could not be opened.
@@ -315,4 +242,5 @@ class StreamFactory:
             ping_timeout_s=self.ping_timeout_s,
             connect_timeout_s=self.connect_timeout_s,
             on_text=on_text,
+            stopped=stopped,
         )

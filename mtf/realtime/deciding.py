@@ -46,8 +46,8 @@ class History:
         """What understands the messages of the session, live or replayed.
 
         Args:
-            funding_every_ms: between two payments, so that one that is due is asked for until it
-                comes; it changes nothing of what messages mean. 0 = not known.
+            funding_every_ms: between two payments; one that is due is asked for, and waited for,
+                for five minutes. A replay must be given the same. 0 = not known.
         """
         return Intake(
             self.since,
@@ -157,7 +157,7 @@ def keep_deciding(
     feed: LiveSource,
     decided: Callable[[Decision], None],
     look: Callable[[], bool],
-    slack_ms: int = 0,
+    slack_ms: int,
 ) -> None:
     """Decide at every close until it is enough.
 
@@ -169,27 +169,31 @@ def keep_deciding(
         slack_ms: so late, of the market's time, a decision is always in time.
     """
     while look():
-        past_ms = feed.now_ms() - deadline_ms(session, slack_ms)
+        past_ms = feed.now_ms() - deadline_ms(session.due_ms, session.filled_on, slack_ms)
         if past_ms >= 0 and session.next_ms is not None:
             step = session.clock.duration_ms
             until_ms = session.next_ms + past_ms // step * step
             feed.note({"what": MISSED, "first_ms": session.next_ms, "until_ms": until_ms})
             session.skip(until_ms)
         due_ms = session.due_ms
+        latest_ms = deadline_ms(due_ms, session.filled_on, slack_ms)
         session.on(feed.take(due_ms, LOOK_S))
-        if feed.over(due_ms) and feed.now_ms() < deadline_ms(session, slack_ms):
+        if feed.over(due_ms) and feed.now_ms() < latest_ms:
             decided(session.decide())
 
 
-def deadline_ms(session: Session, slack_ms: int = 0) -> int:
-    """From when on the next decision is too late: the open that it would be filled at is past.
+def deadline_ms(due_ms: int, filled_on: Timeframe, slack_ms: int) -> int:
+    """From when on a decision is too late: the open that it would be filled at is past.
 
-    Where that open is the very time at which the decision is made, one candle is given.
+    That open may be the very time at which the decision is to be made: no process is so quick, so
+    the slack is given.
+
+    Args:
+        due_ms: when the decision is to be made; it is filled at the first open from then on.
+        filled_on: the candles whose opens count.
+        slack_ms: so long after ``due_ms`` it is in time whatever opens.
     """
-    due_ms, frame = session.due_ms, session.filled_on
-    opens_ms = int(frame.open_time(frame.slot(due_ms - 1) + 1))
-    if opens_ms <= due_ms:
-        opens_ms = due_ms + frame.duration_ms
+    opens_ms = int(filled_on.open_time(filled_on.slot(due_ms - 1) + 1))
     return max(opens_ms, due_ms + slack_ms)
 
 

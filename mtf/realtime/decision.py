@@ -19,7 +19,8 @@ class Decision:
         confidence: NaN where there is none.
         stop_loss: distance from the fill as a fraction; NaN = none.
         take_profit: alike.
-        streams: of every stream ``present``, ``late by 2``, ``frozen`` or ``absent``.
+        streams: of every stream ``present``, ``late by 2``, ``frozen``, ``thin (49 of 600)`` (so
+            many of its slots are usable) or ``absent``.
         allowed: whether the wanted weight may be ordered.
         why: why not, or what allows it although something is missing; empty = nothing to say.
     """

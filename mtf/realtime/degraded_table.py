@@ -1,7 +1,8 @@
 """What a run is worth while streams are late or absent: ``degraded.csv``, read and not believed.
 
 ``mtf evaluate RUN --degraded`` writes the file. Here it answers one question: what is a head worth
-under a condition, and how surely.
+under a condition, and how surely. It is an answer about the weights that were measured, and about
+no others.
 """
 
 from __future__ import annotations
@@ -45,12 +46,54 @@ class DegradedTable:
         head: that the values are of: of its only target, or of the mean over all.
         measure: what a value is, such as ``log loss of the class prior - log loss, nats``.
         worth: of every condition that was measured.
+        weights: checkpoint that was measured; empty = the file does not say (those of before).
     """
 
     path: Path
     head: str
     measure: str
     worth: Mapping[Cell, Worth]
+    weights: str = ""
+
+    @classmethod
+    def of_run(
+        cls,
+        run_folder: Path,
+        specs: Sequence[StreamSpec],
+        head: str,
+        weights: str,
+        symbol: str,
+        *,
+        learned: bool,
+    ) -> tuple[DegradedTable | None, str]:
+        """The table that some weights are judged by about a symbol, and what to know of it.
+
+        That of the symbol alone comes first, then that of all symbols of the run. One that was
+        measured with other weights is not used.
+
+        Args:
+            run_folder: of the run.
+            specs: its streams, in the order of the config.
+            head: that a policy reads.
+            weights: name of the checkpoint that decides.
+            symbol: that is decided about.
+            learned: whether it is a symbol of the run.
+
+        Returns:
+            The table, None = there is none of these weights; and words, empty = nothing to say.
+
+        Raises:
+            DataError: as ``read``.
+        """
+        notes = []
+        for of in (symbol, None) if learned else (symbol,):
+            table = cls.read(run_folder, specs, head, of)
+            if table is None:
+                continue
+            notes.append(table.doubt(weights))
+            if table.weights in ("", weights):
+                return table, "; ".join(filter(None, notes))
+        return None, "; ".join(notes)
 
     @classmethod
     def read(
@@ -101,7 +144,17 @@ class DegradedTable:
             worth[cell] = _worth(row)
         if Cell("present", tuple(names)) not in worth:
             raise ValueError(f"{' + '.join(names)} together are not in it")
-        return cls(path, head, own[0]["measure"], worth)
+        return cls(path, head, own[0]["measure"], worth, _weights(rows))
+
+    def doubt(self, weights: str) -> str:
+        """What to say where some weights decide; empty = it was measured with these."""
+        name = self.path.name
+        if not self.weights:
+            return f"{name} does not name the weights it was measured with: is it of {weights}?"
+        if self.weights == weights:
+            return ""
+        told = f"{name} was measured with {self.weights}, the run decides by {weights}"
+        return f"{told}: it is not used"
 
     def value(self, cell: Cell) -> Worth | None:
         """Value, lower and upper end of its interval; None = that was not measured."""
@@ -172,6 +225,18 @@ def _cell(row: Row, names: Sequence[str]) -> Cell:
     if rest or (kind != "present" and len(streams) != 1):
         raise ValueError(f"{row['streams']!r} are no streams of this run: {', '.join(names)}")
     return Cell(kind, tuple(streams), int(slots))
+
+
+def _weights(rows: Sequence[Row]) -> str:
+    """The checkpoint that was measured; empty = none is named.
+
+    Raises:
+        ValueError: there are several.
+    """
+    names = sorted({row.get("weights", "") for row in rows})
+    if len(names) > 1:
+        raise ValueError(f"it was measured with {' and '.join(names)}")
+    return names[0]
 
 
 def _worth(row: Row) -> Worth:

@@ -2,8 +2,8 @@
 
 From the oldest to the newest, a page at a time, so that whatever ends the work leaves a prefix. A
 hole in an answer is asked for once more; what two answers lack, none of them with rows that are no
-candles, the exchange does not have, which is written down. The candle that is still open is never
-asked for, by the exchange's clock.
+candles, the exchange does not have, which is written down. The candle that is still open, or that
+closed less than a second ago, is never asked for, by the exchange's clock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mtf.errors import ConfigError
 from mtf.market.timeframe import Timeframe
+from mtf.market.times import iso
+from mtf.realtime.frames import CLOCK_MS
 from mtf.realtime.kline import PAGE, Answer, ask_candles, interval_of
 from mtf.realtime.rest import Rest
 from mtf.realtime.spans import Spans
@@ -52,7 +55,7 @@ class Fetched:
     """What fetching one series came to.
 
     Attributes:
-        added: candles that are new.
+        added: candles that are new in the series, of all that is wanted of it.
         spoilt: rows that were no candles, or contradicted each other, and were not stored.
         absent: what the exchange does not have in the time asked for.
         missing: what may be there and did not come; it is asked for again the next time.
@@ -192,6 +195,7 @@ def fetch(
         What became of each, in order.
 
     Raises:
+        ConfigError: candles of a time to come.
         ExchangeError: no answer, or a refusal; what came before it is stored.
         DataError: the disk refuses; what is stored stays.
     """
@@ -207,23 +211,40 @@ def fetch(
         ]
     asking = rest()
     now = asking.server_ms()
-    closed = [one.timeframe.open_time(one.timeframe.slot(now)) for one in series]
+    _check_begun(wanted, now)
+    # What closed just now may still get its last trades, and what is stored stays as it is.
+    closed = [one.timeframe.open_time(one.timeframe.slot(now - CLOCK_MS)) for one in series]
     ends = [
         end if each.end_ms is None else min(each.end_ms, end)
         for each, end in zip(wanted, closed, strict=True)
     ]
-    fillers = [Filler(one, asking, store.category, now, progress) for one in series]
+    # One a series, however often that is wanted: two would write the same files.
+    fillers = {str(one): Filler(one, asking, store.category, now, progress) for one in series}
     with store.writing():
-        missing = [
-            one.missing(each.start_ms, end)
-            for one, each, end in zip(series, wanted, ends, strict=True)
-        ]
-        planned(sum(filler.candles(spans) for filler, spans in zip(fillers, missing, strict=True)))
-        _run(fillers, missing)
+        missing = dict.fromkeys(fillers, Spans())
+        for one, each, end in zip(series, wanted, ends, strict=True):
+            missing[str(one)] = missing[str(one)].plus(one.missing(each.start_ms, end))
+        planned(sum(fillers[name].candles(spans) for name, spans in missing.items()))
+        _run(list(fillers.values()), list(missing.values()))
     return [
-        _fetched(one, each, end, filler)
-        for one, each, end, filler in zip(series, wanted, ends, fillers, strict=True)
+        _fetched(one, each, end, fillers[str(one)])
+        for one, each, end in zip(series, wanted, ends, strict=True)
     ]
+
+
+def _check_begun(wanted: Sequence[Wanted], now_ms: int) -> None:
+    """A year that is mistyped must not look like success.
+
+    Raises:
+        ConfigError: candles of a time to come.
+    """
+    start_ms = max(each.start_ms for each in wanted)
+    if start_ms >= now_ms:
+        raise ConfigError(
+            f"found candles wanted from {iso(start_ms)} on",
+            f"a time that has come: there it is {iso(now_ms)}",
+            "choose an earlier time",
+        )
 
 
 def _run(fillers: Sequence[Filler], missing: Sequence[Spans]) -> None:

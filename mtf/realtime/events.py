@@ -8,18 +8,19 @@ All times are the exchange's, in ms UTC.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
-from mtf.market.timeframe import Timeframe
+from mtf.market.timeframe import UNIT_MS, Timeframe
 
 Key = tuple[str, Timeframe]
 """Symbol and timeframe of candles that are delivered."""
 MessageKind = Literal["frame", "answer", "state", "clock", "session"]
 Source = Literal["stream", "answer"]
+HOUR_MS = UNIT_MS["h"]
 State = Literal["starting", "live", "filling", "stale", "frozen", "lost"]
 
 
@@ -68,6 +69,10 @@ class Closed:
         """Symbol and timeframe."""
         return self.symbol, self.timeframe
 
+    def only(self, wanted: Bool[np.ndarray, " candle"]) -> Closed:
+        """Some of these candles."""
+        return replace(self, open_ms=self.open_ms[wanted], ohlcv=self.ohlcv[wanted])
+
 
 @dataclass(frozen=True)
 class NoCandle:
@@ -93,6 +98,20 @@ class FundingRate:
     time_ms: int
     rate: float
     arrived_ms: int
+
+
+@dataclass(frozen=True)
+class FundingKnown:
+    """All payments of a symbol that are stamped before a time are told, or there are none."""
+
+    symbol: str
+    end_ms: int
+    arrived_ms: int
+
+
+def next_payment_ms(time_ms: int) -> int:
+    """When funding may be paid next, at a time or after it: payments are stamped by full hours."""
+    return -(-time_ms // HOUR_MS) * HOUR_MS
 
 
 @dataclass(frozen=True)
@@ -137,7 +156,9 @@ class ClockMeasured:
     offset_ms: int
 
 
-Event = Closed | NoCandle | FundingRate | StreamState | FeedFault | ClockMeasured
+Traded = Closed | NoCandle | FundingRate | FundingKnown
+"""What an account is traded on."""
+Event = Traded | StreamState | FeedFault | ClockMeasured
 
 
 @dataclass(frozen=True)
@@ -159,14 +180,18 @@ class Ask:
 
 
 __all__ = [
+    "HOUR_MS",
     "Ask",
     "ClockMeasured",
     "Closed",
     "Event",
     "FeedFault",
+    "FundingKnown",
     "FundingRate",
     "Key",
     "Message",
     "NoCandle",
     "StreamState",
+    "Traded",
+    "next_payment_ms",
 ]

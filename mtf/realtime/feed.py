@@ -183,6 +183,8 @@ class Feed:
         """Record first, then read; a topic that fell silent alone needs another connection."""
         if self._record is not None:
             self._record.write(message)
+        if message.kind == "state" and message.content["state"] == "open":
+            self._backfill.forget()
         return self._mended(self.intake.take(message))
 
     def _mended(self, events: Sequence[Event]) -> Sequence[Event]:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 LINES = 10
-"""At most so many lines where nobody watches."""
+"""At most so many lines where nobody watches, after one that says how much there is."""
 
 
 class FetchProgress:
@@ -35,7 +35,9 @@ class FetchProgress:
     def planned(self, candles: int) -> None:
         """So many are to be fetched."""
         self._total, self._began = candles, self._clock()
-        if candles and self.console.is_terminal:
+        if candles and not self.console.is_terminal:
+            self._say(f"{candles:,} candles to fetch")
+        elif candles:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
@@ -69,4 +71,8 @@ class FetchProgress:
         share = self._done / max(self._total, 1)
         text = f"{share:4.0%}  {self._done:,} of {self._total:,} candles  {series}"
         minutes, seconds = divmod(round(left), 60)
-        self.console.print(f"{text}  {minutes}:{seconds:02} left", highlight=False, soft_wrap=True)
+        self._say(f"{text}  {minutes}:{seconds:02} left")
+
+    def _say(self, text: str) -> None:
+        """A line as it is."""
+        self.console.print(text, highlight=False, soft_wrap=True)

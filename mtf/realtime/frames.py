@@ -20,7 +20,7 @@ from mtf.market.times import iso
 from mtf.market.trade_candles import TradeRows
 from mtf.realtime.funding_history import MINUTE_MS, MOST_RATE
 from mtf.realtime.public_trades import stream_trades
-from mtf.realtime.rest import MALFORMED
+from mtf.realtime.rest_errors import MALFORMED
 
 Candle = tuple[float, ...]
 """Open, high, low, close, volume."""
@@ -28,7 +28,7 @@ Candle = tuple[float, ...]
 CLOCK_MS = 1_000
 """What our clock and the exchange's may differ by."""
 MOST_LATE_MS = UNIT_MS["d"]
-"""A stream tells what closed just now; a time so long ago is in another unit, or nonsense."""
+"""A stream tells what happened just now; a time so far away is in another unit, or nonsense."""
 PRICES = ("open", "high", "low", "close", "volume")
 REST_TRADE = {"time": "T", "symbol": "s", "execId": "i", "price": "p", "size": "v", "seq": "seq"}
 """Names of a trade's parts as REST has them, and as the stream has them."""
@@ -41,11 +41,13 @@ class Frame:
     Attributes:
         kind: ``snapshot`` or ``delta``.
         data: whatever it holds.
+        sent_ms: when it was sent, by the exchange's clock; 0 = it does not say.
     """
 
     topic: str
     kind: str
     data: Any
+    sent_ms: int = 0
 
 
 def read_frame(text: str) -> Frame | None:
@@ -59,7 +61,9 @@ def read_frame(text: str) -> Frame | None:
     except (ValueError, RecursionError):
         raise ValueError(f"a text that is no JSON: {text[:60]!r}") from None
     if isinstance(content, dict) and isinstance(content.get("topic"), str) and "data" in content:
-        return Frame(content["topic"], str(content.get("type", "")), content["data"])
+        sent = content.get("ts")
+        sent_ms = sent if type(sent) is int and sent > 0 else 0  # True is no time
+        return Frame(content["topic"], str(content.get("type", "")), content["data"], sent_ms)
     if isinstance(content, dict) and "op" in content:
         return None
     raise ValueError(f"a message without topic and data: {text[:60]!r}")
@@ -148,8 +152,8 @@ def trade_rows(
 
 
 def _plausible(trades: TradeRows, since_ms: int, at_ms: int) -> np.ndarray:
-    """Which trades may have happened."""
-    in_time = (trades.time >= since_ms) & (trades.time <= at_ms + CLOCK_MS)
+    """Which trades may have happened: those of a moment to come have, if our clock is behind."""
+    in_time = (trades.time >= since_ms) & (trades.time <= at_ms + MOST_LATE_MS)
     sound: np.ndarray = trades.sound & in_time
     return sound
 

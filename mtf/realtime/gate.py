@@ -1,9 +1,9 @@
 """May a position be held? What is missing, what the model is worth without it, and what halts it.
 
 Two kinds of reasons. A *halt* stands above the model: the candles that decide do not come, or the
-clocks disagree. Short of that streams may be late or absent: decisions go on from what is there if
-the run's degraded table says that this is worth something beyond chance, else nothing is held. A
-reason ends when its cause ends; nothing is remembered from one decision to the next.
+clocks disagree. Short of that streams may be late, thin or absent: decisions go on from what is
+there if the run's degraded table says that this is worth something beyond chance, else nothing is
+held. A reason ends when its cause ends; nothing is remembered from one decision to the next.
 
 Knows nothing of feeds and accounts.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mtf.evaluation.cells import Cell, present_cell
 from mtf.market.asof import Known
@@ -20,14 +21,15 @@ from mtf.market.stream import StreamSpec
 from mtf.realtime.degraded_table import DegradedTable
 from mtf.realtime.events import Key, State
 
-PRESENT, ABSENT, LATE, FROZEN = "present", "absent", "late by ", "frozen"
+PRESENT, ABSENT, LATE, FROZEN, THIN = "present", "absent", "late by ", "frozen", "thin"
 MOST_AHEAD_MS = 1_000
 """Our clock may be so far ahead of the exchange's; beyond, it refuses orders whatever is done."""
 MOST_BEHIND_MS = 5_000
 """Alike behind: the time that an order is good for."""
 SILENT_INTERVALS = 2
 """After so many without a close nothing is decided."""
-FLAT = "so no position is held"
+FLAT = "so no position is wanted"
+NONE_COUNTED: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -59,21 +61,27 @@ class Verdict:
 
 
 def stream_conditions(
-    specs: Sequence[StreamSpec], known: Mapping[str, Known], frozen: Collection[str] = ()
+    specs: Sequence[StreamSpec],
+    known: Mapping[str, Known],
+    frozen: Collection[str] = (),
+    usable: Mapping[str, int] = NONE_COUNTED,
 ) -> dict[str, str]:
-    """Of every stream ``present``, ``late by 2`` (of its candles), ``frozen`` or ``absent``.
+    """Of every stream its condition in words.
 
-    A derived stream goes with its source, and is late by as many candles of that one.
+    ``present``, ``late by 2`` (of its candles), ``frozen``, ``thin (49 of 600)`` (less than half of
+    its lookback is there) or ``absent``. A derived stream goes with its source, and is late by as
+    many candles of that one.
 
     Args:
         specs: the streams, in the order of the config.
         known: of each at one decision.
         frozen: delivered streams that tell candles in which nothing traded.
+        usable: slots of the lookback, of streams that may be thin (``StreamsTold.usable``).
     """
     by_name = {spec.name: spec for spec in specs}
 
     def condition(spec: StreamSpec) -> str:
-        own = _own_condition(spec, known[spec.name])
+        own = _own_condition(spec, known[spec.name], usable.get(spec.name, spec.lookback))
         if own == PRESENT and spec.name in frozen:
             return FROZEN
         if spec.derived_from is None or own == ABSENT:
@@ -84,10 +92,12 @@ def stream_conditions(
     return {spec.name: condition(spec) for spec in specs}
 
 
-def _own_condition(spec: StreamSpec, known: Known) -> str:
+def _own_condition(spec: StreamSpec, known: Known, usable: int) -> str:
     """Of a stream by itself."""
     if not known.present[0]:
         return ABSENT
+    if 2 * usable < spec.lookback:
+        return f"{THIN} ({usable} of {spec.lookback})"
     # The newest slot of the timetable closed its latency ago, or up to one slot before that.
     slots = (int(known.age_ms[0]) - spec.latency_ms) // spec.timeframe.duration_ms
     return f"{LATE}{slots}" if slots > 0 else PRESENT
@@ -102,12 +112,14 @@ class Gate:
         clock: symbol and timeframe of the candles at whose closes decisions are made.
         table: what the run is worth while streams are missing; None = that was not measured.
         run: how the run is called where it is to be measured.
+        note: what to know of the table; empty = nothing.
     """
 
     specs: Sequence[StreamSpec]
     clock: Key
     table: DegradedTable | None
     run: str = "RUN"
+    note: str = ""
 
     def judge(
         self,
@@ -125,19 +137,20 @@ class Gate:
             state: of the clock's candles.
             offset_ms: what the exchange's clock is ahead of ours.
         """
-        halts = [self._clocks(offset_ms), *self._candles(since_last_close_ms, state)]
+        halts = [self.clocks(offset_ms), *self._candles(since_last_close_ms, state)]
         halted = "; ".join(halt for halt in halts if halt)
         worth_it, degraded = self._degraded(conditions, halted=bool(halted))
         return Verdict(worth_it and not halted, halted, degraded, orders=not halts[0])
 
-    def _clocks(self, offset_ms: int) -> str:
-        """Whether the clocks disagree so much that no order may be sent."""
+    def clocks(self, offset_ms: int) -> str:
+        """Why no order may be made, where the clocks disagree too much; else nothing."""
         if -MOST_AHEAD_MS <= offset_ms <= MOST_BEHIND_MS:
             return ""
         side, most = ("ahead of", MOST_AHEAD_MS) if offset_ms < 0 else ("behind", MOST_BEHIND_MS)
         return (
             f"this machine's clock is {abs(offset_ms):,} ms {side} the exchange's, more than "
-            f"{most:,} ms, so no order is sent: set the clock by NTP"
+            f"{most:,} ms, so no order is made, not even on paper: set the clock by NTP, or begin "
+            "with --new where a stand-in was started again"
         )
 
     def _candles(self, since_last_close_ms: int, state: State) -> list[str]:
@@ -197,12 +210,13 @@ class Gate:
         one as frozen for the longest; else whatever is not whole counts as absent.
         """
         (name, condition), *others = missing.items()
-        if not others and condition != ABSENT:
+        cell = None
+        if not others and condition == FROZEN:
             cell = table.frozen(name)
-            if condition != FROZEN:
-                cell = table.late(name, int(condition.removeprefix(LATE)))
-            if cell is not None:
-                return cell
+        if not others and condition.startswith(LATE):
+            cell = table.late(name, int(condition.removeprefix(LATE)))
+        if cell is not None:
+            return cell
         whole = [name for name, condition in conditions.items() if condition == PRESENT]
         return present_cell(self.specs, whole)
 

@@ -8,23 +8,19 @@ from urllib.parse import urlsplit
 from mtf.errors import ConfigError, MtfError
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-REST_HOSTS = (
-    "api.bybit.com",
-    "api.bytick.com",
-    "api.bybit.nl",
-    "api.bybit.kz",
-    "api.bybit.eu",
-    "api-testnet.bybit.com",
-    "api-demo.bybit.com",
-)
-STREAM_HOSTS = (
-    "stream.bybit.com",
-    "stream.bytick.com",
-    "stream.bybit.kz",
-    "stream.bybit.eu",
-    "stream-testnet.bybit.com",
-    "stream-demo.bybit.com",
-)
+STREAMS = {
+    "api.bybit.com": "stream.bybit.com",
+    "api.bytick.com": "stream.bytick.com",
+    "api.bybit.nl": "stream.bybit.com",
+    "api.bybit.kz": "stream.bybit.kz",
+    "api.bybit.eu": "stream.bybit.eu",
+    "api-testnet.bybit.com": "stream-testnet.bybit.com",
+    "api-demo.bybit.com": "stream.bybit.com",
+}
+"""Hosts of REST, and where the public streams of each are. Some have none of their own: the
+exchange documents none for the Netherlands, and private ones alone for its demo."""
+REST_HOSTS = tuple(STREAMS)
+STREAM_HOSTS = tuple(dict.fromkeys(STREAMS.values()))
 Use = Literal["rest", "stream"]
 _SCHEMES: dict[Use, tuple[str, str]] = {"rest": ("https", "http"), "stream": ("wss", "ws")}
 _HOSTS: dict[Use, tuple[str, ...]] = {"rest": REST_HOSTS, "stream": STREAM_HOSTS}
@@ -54,11 +50,15 @@ def check_speed(speed: float, endpoint: str) -> None:
 
 
 def stream_url(endpoint: str) -> str:
-    """Where the streams of a REST address are: ``api`` is ``stream`` there, http is ws."""
-    scheme, _, host = endpoint.rstrip("/").partition("://")
-    if not is_loopback(endpoint):
-        host = host.replace("api", "stream", 1)
-    return f"{'wss' if scheme == 'https' else 'ws'}://{host}"
+    """Where the public streams of a REST address are; on this machine at the same port.
+
+    Raises:
+        HostError: an address that nothing is sent to.
+    """
+    scheme, host, _, _ = _split(check_url(endpoint, "rest"))
+    if host in LOOPBACK:
+        return f"{scheme.replace('http', 'ws')}://{endpoint.rstrip('/').partition('://')[2]}"
+    return f"wss://{STREAMS[host]}"
 
 
 def check_url(url: str, use: Use) -> str:
@@ -73,6 +73,12 @@ def check_url(url: str, use: Use) -> str:
     """
     scheme, host, port, plain_name = _split(url)
     secure, plain = _SCHEMES[use]
+    if "://" not in url:  # not shown: there may be a password in it
+        raise HostError(
+            "found an address without a scheme",
+            f"{secure}:// or, on this machine, {plain}:// before the host",
+            f"nothing was sent; write it such as {plain}://127.0.0.1:8090",
+        )
     official = host in _HOSTS[use] and scheme == secure and port in (None, 443)
     own = host in LOOPBACK and scheme in (secure, plain)
     if plain_name and (official or own):

@@ -109,10 +109,9 @@ class InOrder:
         """Whether what closed before the connection opened is not all told."""
         return self.next_ms < self._fill_to_ms
 
-    @property
-    def stale_ms(self) -> int:
-        """Nothing told for so long is too long."""
-        return 2 * self.timeframe.duration_ms
+    def stale(self, now_ms: int) -> bool:
+        """Whether nothing was told for too long: two intervals."""
+        return now_ms - self.next_ms >= 2 * self.timeframe.duration_ms
 
     @property
     def frozen(self) -> bool:

@@ -32,12 +32,12 @@ class Intake:
         since_ms: of each key the first open time that is wanted. Keys of 1s are built from trades.
         funding: symbols with the time from which their funding rates are wanted.
         funding_every_ms: of a symbol, the time between two payments. A rate that is due is asked
-            for until it is there; of symbols that are not here, once after each hour.
+            for until it is there, or is late; of symbols that are not here, once after each hour.
         books: symbols whose order book is heard too; a ``BookRecorder`` keeps it.
         grace_ms: a candle that closed so long ago and did not come is asked for.
         settle_ms: a candle that closed so lately and is not there may still come.
-        trade_grace_ms: trades of a second may come so late.
-        quiet_ms: a second without a trade is flat after so long.
+        trade_grace_ms: trades of a second may be sent so late.
+        quiet_ms: a second without a later trade is flat once something was sent so long after it.
         patience_ms: so long REST may take to tell the newest trades.
 
     Attributes:
@@ -137,8 +137,11 @@ class Intake:
         return events + [fault for one in closed for fault in self._silent[one.symbol].take(one)]
 
     def _frame(self, message: Message) -> list[Event]:
-        """A text of the websocket."""
-        self._heard_ms = message.at_ms
+        """A text of the websocket.
+
+        When it was sent is what the exchange says, but never after its arrival; where nothing that
+        can be is said, the text tells nothing of time.
+        """
         try:
             frame = read_frame(message.content["text"])
         except ValueError as error:
@@ -147,6 +150,7 @@ class Intake:
             return []
         if frame.topic not in self._by_topic:
             return [FeedFault(message.at_ms, "unknown topic", f"topic {frame.topic[:60]!r}")]
+        self._heard_ms = max(self._heard_ms, min(frame.sent_ms, message.at_ms))
         key = self._by_topic[frame.topic]
         if key is None:
             return []
@@ -180,6 +184,7 @@ class Intake:
         if state == "failed":
             return events
         self._lost = "" if state == "open" else why or FAULT_KINDS[state]
+        self._heard_ms = 0
         for key in self._keys.values():
             change = key.series.opened if state == "open" else key.series.lost
             events += change(message.at_ms)

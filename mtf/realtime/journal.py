@@ -1,9 +1,10 @@
 """A session's journal: one JSON line for everything that counts, on the disk before it is acted on.
 
-Kinds of lines: ``begin`` (a process began or went on), ``candles``, ``lack`` and ``funding`` (what
-the account is traded on), ``decision``, ``fill``, ``account``, ``state`` (of a stream), ``fault``,
-``halt`` (what stands against a position, and its end), ``missed`` (decisions), ``end``. Times are
-the exchange's, in ms UTC. What is no number (NaN) is null.
+Kinds of lines: ``resume`` (a process read all lines before this one, and goes on from there),
+``begin`` (it has its history, and decides from now on), ``candles``, ``lack``, ``funding`` and
+``funding_known`` (what the account is traded on), ``decision``, ``fill``, ``account``, ``state``
+(of a stream), ``fault``, ``halt`` (what stands against a position, and its end), ``missed``
+(decisions), ``end``. Times are the exchange's, in ms UTC. What is no number (NaN) is null.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,19 @@ import numpy as np
 from mtf.errors import DataError, MtfError
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.decision import Decision
-from mtf.realtime.events import Closed, FundingRate, NoCandle
+from mtf.realtime.events import Closed, FundingKnown, FundingRate, NoCandle, Traded
 from mtf.realtime.lines_file import LinesFile
 
 MOST_LINE = 64_000_000
 """Bytes of a line; what is longer was not written by mtf."""
 
-Traded = Closed | NoCandle | FundingRate
-"""What an account is traded on."""
+TRADED: Mapping[str, type[Traded]] = {
+    "candles": Closed,
+    "lack": NoCandle,
+    "funding": FundingRate,
+    "funding_known": FundingKnown,
+}
+"""Kinds of lines about what an account is traded on."""
 
 
 class Journal:
@@ -124,15 +131,47 @@ def decision_of(line: Mapping[str, Any]) -> Decision:
         raise _unreadable("a decision", error) from None
 
 
+@dataclass(frozen=True)
+class Begun:
+    """How a process began to decide.
+
+    Attributes:
+        at_ms: when.
+        first_ms: its first decision.
+        files: of the model, by what each is of.
+        funding_every_ms: between two funding payments, as the exchange said then.
+    """
+
+    at_ms: int
+    first_ms: int
+    files: Mapping[str, str]
+    funding_every_ms: int
+
+
+def begun_of(line: Mapping[str, Any]) -> Begun:
+    """What a line of kind ``begin`` tells.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    try:
+        files = {str(name): str(file) for name, file in line["files"].items()}
+        return Begun(
+            int(line["at_ms"]), int(line["first_ms"]), files, int(line["funding_every_ms"])
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _unreadable("how a process began", error) from None
+
+
 def event_line(event: Traded) -> dict[str, Any]:
     """What an account is traded on as the values of a line, its kind too."""
-    if isinstance(event, FundingRate):
-        return {"kind": "funding", **vars(event)}
-    values = {**vars(event), "timeframe": str(event.timeframe)}
-    if isinstance(event, NoCandle):
-        return {"kind": "lack", **values}
-    rows = {"open_ms": event.open_ms.tolist(), "ohlcv": event.ohlcv.tolist()}
-    return {"kind": "candles", **values, **rows}
+    kind = next(name for name, of in TRADED.items() if isinstance(event, of))
+    values = {"kind": kind, **vars(event)}
+    if isinstance(event, Closed | NoCandle):
+        values["timeframe"] = str(event.timeframe)
+    if isinstance(event, Closed):
+        values |= {"open_ms": event.open_ms.tolist(), "ohlcv": event.ohlcv.tolist()}
+    return values
 
 
 def event_of(line: Mapping[str, Any]) -> Traded | None:
@@ -141,17 +180,16 @@ def event_of(line: Mapping[str, Any]) -> Traded | None:
     Raises:
         DataError: it can't be read.
     """
-    values = {name: value for name, value in line.items() if name != "kind"}
-    kinds = {"funding": FundingRate, "lack": NoCandle, "candles": Closed}
-    if line["kind"] not in kinds:
+    if line["kind"] not in TRADED:
         return None
+    values = {name: value for name, value in line.items() if name != "kind"}
     try:
         if "timeframe" in values:
             values["timeframe"] = Timeframe.parse(values["timeframe"])
         if line["kind"] == "candles":
             values["open_ms"] = np.array(values["open_ms"], np.int64)
             values["ohlcv"] = np.array(values["ohlcv"], np.float64).reshape(-1, 5)
-        event: Traded = kinds[line["kind"]](**values)
+        event = TRADED[line["kind"]](**values)
     except (LookupError, TypeError, ValueError, MtfError) as error:
         raise _unreadable(f"a line of kind {line['kind']}", error) from None
     return event
@@ -196,9 +234,11 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 __all__ = [
+    "TRADED",
+    "Begun",
     "Journal",
     "Lines",
-    "Traded",
+    "begun_of",
     "decision_line",
     "decision_of",
     "event_line",

@@ -44,7 +44,7 @@ def _judged(series: Series, lost: str, now_ms: int) -> tuple[State, str]:
         return "starting", "history is being asked for"
     if series.refilling:
         return "filling", f"asked for what there was without a connection; {told}"
-    if now_ms - series.next_ms >= series.stale_ms:
+    if series.stale(now_ms):
         return "stale", f"nothing came for more than two intervals; {told}"
     if not series.complete(now_ms):
         return "filling", f"asked for what is missing; {told}"

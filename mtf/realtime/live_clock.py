@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 
-from mtf.errors import MtfError
+from mtf.errors import ConfigError, MtfError
 from mtf.realtime.inbox import Inbox
 from mtf.realtime.pace import RealTime, Time
 from mtf.realtime.rest import Rest, StoppedError
@@ -36,6 +36,14 @@ SURE_MS = 600_000
 TS = re.compile(r'"ts":\s?(\d{1,15})[,}]')
 FIRST = 3
 """Measurements at the start; the quickest of those that agree counts."""
+OFF = 1.25
+"""A stand-in whose time passes so many times as fast as it should, or as slowly, runs at another
+speed than was said."""
+RATE_S = 1.0
+"""How long it is looked at, in seconds of the wall clock, before it is said at which."""
+
+Measured = tuple[int, float, float]
+"""The exchange's time, what ``machine_ms`` said then, and how far off at most that is."""
 
 
 class LiveClock:
@@ -194,8 +202,11 @@ class ClockKeeper:
 
         Raises:
             ExchangeError: no answer.
+            ConfigError: a stand-in whose time runs at another speed.
         """
-        measured = [self._rest.server_time(self._clock.machine_ms) for _ in range(FIRST)]
+        measured = [self._ask() for _ in range(FIRST)]
+        if self._clock.rehearsal:
+            self._check_rate(measured[0], measured[-1])
         median = sorted(server - at for server, at, _ in measured)[FIRST // 2]
         agreeing = [each for each in measured if abs(each[0] - each[1] - median) <= FAR_MS]
         self._clock.set(*min(agreeing, key=lambda each: each[2]))
@@ -212,6 +223,37 @@ class ClockKeeper:
         """Measure no more."""
         self._stopped.set()
         self._asked.set()
+
+    def _ask(self) -> Measured:
+        """One measurement.
+
+        Raises:
+            ExchangeError: no answer.
+        """
+        return self._rest.server_time(self._clock.machine_ms)
+
+    def _check_rate(self, first: Measured, second: Measured) -> None:
+        """See that a stand-in's time runs at the speed that was said.
+
+        A clock that was put on in between looks alike, but not twice.
+
+        Raises:
+            ConfigError: it runs at another one.
+            ExchangeError: no answer.
+        """
+        off = _off(first, second)
+        if off == 0:
+            return
+        self._stopped.wait(RATE_S)
+        third = self._ask()
+        if _off(second, third) == off:
+            rate = self._clock.speed * (third[0] - second[0]) / (third[1] - second[1])
+            runs = f"{float(f'{rate:.2g}'):g}"  # measured: more digits would be invented
+            raise ConfigError(
+                f"found --speed {self._clock.speed:g}, but the exchange's time runs at {runs}x",
+                "the speed that the stand-in was started with",
+                f"say --speed {runs}",
+            )
 
     def _keep(self) -> None:
         """The thread."""
@@ -241,10 +283,22 @@ class ClockKeeper:
             ExchangeError: no answer.
         """
         for _ in range(2):
-            if self._clock.set(*self._rest.server_time(self._clock.machine_ms)):
+            if self._clock.set(*self._ask()):
                 return self._tell()
         return None
 
     def _tell(self) -> None:
         """Tell what came out."""
         self._inbox.put("clock", {"offset_ms": self._clock.offset_ms})
+
+
+def _off(first: Measured, second: Measured) -> int:
+    """Whether the exchange's time surely passed too fast (1) or too slowly (-1) in between.
+
+    Its clock was read at any moment of a question; what that leaves open counts for it. A time that
+    stands still is moved by hand, and passes at no speed at all.
+    """
+    passed, ours, unsure = second[0] - first[0], second[1] - first[1], first[2] + second[2]
+    if passed - 1 > OFF * (ours + unsure):  # it is told in whole ms
+        return 1
+    return -int(passed > 1 and OFF * (passed + 1) < ours - unsure)

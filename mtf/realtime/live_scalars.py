@@ -40,6 +40,7 @@ def _of_decision(view: View, decision: Decision) -> Iterator[tuple[str, float]]:
     yield "live/confidence", decision.confidence
     yield "live/degraded", float(decision.degraded)
     yield "live/allowed", float(decision.allowed)
+    yield "live/missed", float(view.num_missed)
     yield "live/late_ms", float(view.now_ms - decision.time_ms)
     yield "live/offset_ms", float(view.offset_ms)
 

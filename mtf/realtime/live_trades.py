@@ -1,9 +1,13 @@
 """1s candles of one symbol out of the trades of the stream, which is where their history begins.
 
 A second closes when a trade of a later one is there, or after a while in which nothing traded and
-the connection lived. What traded while there was no connection is told by REST's newest trades
-where they reach back so far; where they don't, those seconds are a gap, and the gap is told. REST
-may be behind the stream: its trades are taken once they reach the first one that the stream told.
+the connection spoke. That time passes by what the exchange sent, as it says itself, and never by
+ours: a network that stalls, or a process that was stopped, hands over late all that was sent, and
+until then the seconds stay open.
+
+What traded while there was no connection is told by REST's newest trades where they reach back so
+far; where they don't, those seconds are a gap, and the gap is told. REST may be behind the stream:
+its trades are taken once they reach the first one that the stream told.
 """
 
 from __future__ import annotations
@@ -16,9 +20,9 @@ from mtf.realtime.frames import rest_trades, trade_rows
 SECOND = Timeframe.parse("1s")
 SECOND_MS = 1_000
 GRACE_MS = 1_000
-"""Trades of a second that is over may come so late."""
+"""Trades of a second that is over may be sent so late."""
 QUIET_MS = 5_000
-"""A second without any later trade is flat after so long."""
+"""A second without any later trade is flat once something was sent so long after it."""
 PATIENCE_MS = 30_000
 """So long REST may take to tell the newest trades."""
 FROZEN_MS = 60_000
@@ -32,8 +36,8 @@ class LiveSeconds:
     Args:
         symbol: of the trades.
         since_ms: the first second that is wanted begins then or later.
-        grace_ms: trades may come so late.
-        quiet_ms: without any trade, and with a connection that lives, a second is flat after that.
+        grace_ms: trades may be sent so late.
+        quiet_ms: a second after which none came is flat once something was sent so long after it.
         patience_ms: so long REST may take to tell the newest trades.
     """
 
@@ -56,33 +60,34 @@ class LiveSeconds:
         self._builder: TradeCandles | None = None
         self._opened_ms: int | None = None
         self._waiting: list[TradeRows] = []
-        self._newest_ms = 0
+        self._newest_ms = self._heard_ms = 0
 
     def opened(self, at_ms: int) -> list[Event]:
         """There is a connection, and the topic was asked for."""
-        events = self.lost(at_ms)
+        self.lost(at_ms)
         self._opened_ms = at_ms
-        return events
+        return []
 
     def lost(self, at_ms: int) -> list[Event]:
         """There is no connection: of the second of the last trade something may be missing."""
-        events = self._close(min(at_ms - self.grace_ms, self._newest_ms), at_ms)
         self._builder, self._opened_ms, self._waiting = None, None, []
-        return events
+        self._heard_ms = 0
+        return []
 
     def frame(self, data: object, at_ms: int) -> list[Event]:
-        """Take the data of a ``publicTrade`` message."""
-        events = [] if self._opened_ms is not None else self.opened(at_ms)
+        """Take the data of a ``publicTrade`` message; ``advance`` tells what closes by it."""
+        if self._opened_ms is None:
+            self.opened(at_ms)
         trades, wrong = trade_rows(data, self.symbol, at_ms)
-        events += [self._fault("bad trade", words, at_ms) for words in wrong]
+        events: list[Event] = [self._fault("bad trade", words, at_ms) for words in wrong]
         if len(trades) == 0:
             return events
         self._newest_ms = max(self._newest_ms, int(trades.time.max()))
         if self._builder is None:
             self._waiting.append(trades)
-            return events
-        self._builder.add(trades)
-        return events + self._close_what_can(at_ms)
+        else:
+            self._builder.add(trades)
+        return events
 
     def answer(self, rows: object, start_ms: int, end_ms: int, at_ms: int) -> list[Event]:
         """Take the newest trades of REST, asked for after the connection opened."""
@@ -99,24 +104,25 @@ class LiveSeconds:
 
         Args:
             now_ms: the time.
-            heard_ms: when the connection last said anything.
+            heard_ms: when the exchange sent the newest message of this connection, by its own
+                clock; 0 = none came.
         """
-        if self._builder is not None:
-            quiet = self._close(min(now_ms - self.quiet_ms, heard_ms), now_ms)
-            return quiet + self._close_what_can(now_ms)
-        if self._opened_ms is not None and now_ms >= self._opened_ms + self.patience_ms:
-            return self._begin(TradeRows.empty(), now_ms)
-        return []
+        self._heard_ms, opened = heard_ms, self._opened_ms
+        events: list[Event] = []
+        late = opened is not None and now_ms >= opened + self.patience_ms
+        if self._builder is None and late and self._waiting:
+            events = self._begin(TradeRows.empty(), now_ms)
+        return events + self._close_what_can(now_ms)
 
     @property
     def refilling(self) -> bool:
         """Whether the newest trades are asked for."""
         return self._builder is None
 
-    @property
-    def stale_ms(self) -> int:
-        """Nothing told for so long is too long: two seconds, and what a flat one takes."""
-        return 2 * SECOND_MS + self.grace_ms + self.quiet_ms
+    def stale(self, now_ms: int) -> bool:
+        """Whether nothing was sent for too long: two seconds, and what a flat one takes."""
+        limit = 2 * SECOND_MS + self.grace_ms + self.quiet_ms
+        return now_ms - max(self._heard_ms, self.next_ms) >= limit
 
     @property
     def frozen(self) -> bool:
@@ -128,8 +134,8 @@ class LiveSeconds:
         return self._builder is not None
 
     def caught_up(self, now_ms: int) -> bool:
-        """Whether all seconds are told of which all trades should be here."""
-        return self._builder is not None and self.next_ms > now_ms - self.grace_ms - SECOND_MS
+        """Whether all that can be told is, and the exchange speaks."""
+        return self._builder is not None and not self.stale(now_ms)
 
     def wanted(self, now_ms: int) -> list[Ask]:
         """The newest trades, once the stream tells the later ones for sure."""
@@ -143,26 +149,26 @@ class LiveSeconds:
     def _reaches_stream(self, trades: TradeRows) -> bool:
         """Whether nothing can be between the newest trades and the first one of the stream."""
         heard = [int(each.time.min()) for each in self._waiting]
-        return not heard or (len(trades) > 0 and int(trades.time.max()) >= min(heard))
+        return len(trades) > 0 and int(trades.time.max()) >= min(heard, default=0)
 
     def _begin(self, trades: TradeRows, at_ms: int) -> list[Event]:
-        """From the oldest of the trades on all are known; without any, from the connection on."""
-        trades, price = in_order(trades), None
-        whole = int(trades.time[0]) + 1 if len(trades) else self._opened_ms or at_ms
-        first = max(_next_second(whole), self.next_ms)
-        if len(trades):
-            price = float(trades.price[trades.time < first][-1])
-        self._builder = TradeCandles(SECOND, first, price)
-        self._builder.add(trades)
-        for each in self._waiting:
-            self._builder.add(each)
+        """After the oldest of REST's trades, or else of the stream's, all are known.
+
+        Since when the stream tells them is known by our own clock alone, which may be wrong.
+        """
+        known = in_order(TradeRows.join(trades, *self._waiting))
+        first = max(_next_second(int(known.time[0]) + 1), self.next_ms)
+        before = known.price[known.time < first]
+        self._builder = TradeCandles(SECOND, first, float(before[-1]))
+        self._builder.add(known)
         self._waiting, self.started = [], True
-        self._newest_ms = max([self._newest_ms, *trades.time.tolist()[-1:]])
-        return self._skip(first, at_ms) + self._close_what_can(at_ms)
+        self._newest_ms = max(self._newest_ms, int(known.time[-1]))
+        return self._skip(first, at_ms)
 
     def _close_what_can(self, at_ms: int) -> list[Event]:
-        """Seconds of which all trades are here, because later ones are."""
-        return self._close(min(at_ms - self.grace_ms, self._newest_ms), at_ms)
+        """Seconds of which all trades are here, because of what was sent after them."""
+        later = min(self._heard_ms - self.grace_ms, self._newest_ms)
+        return self._close(max(later, self._heard_ms - self.quiet_ms), at_ms)
 
     def _close(self, until_ms: int, at_ms: int) -> list[Event]:
         """Seconds that were over by a time."""

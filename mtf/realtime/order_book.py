@@ -42,6 +42,7 @@ class LiveBook:
         """Nothing is known yet."""
         self.missed = 0
         self._update: int | None = None
+        self._data: Any = None
         self._sides: tuple[dict[float, float], dict[float, float]] = ({}, {})
 
     @property
@@ -63,11 +64,11 @@ class LiveBook:
             return self.lost()
         if kind == "snapshot" or update == 1:  # u = 1: the exchange started anew
             self._sides = ({}, {})
-        elif self._update is None:
+        elif self._update is None or data == self._data:  # changes may come twice
             return None
         elif update != self._update + 1:
             return self.lost()
-        self._update = update
+        self._update, self._data = update, data
         for side, levels in zip(self._sides, changes, strict=True):
             side.update(levels)
             for price in [price for price, size in side.items() if size == 0]:

@@ -2,9 +2,12 @@
 
 What it says is what a backtest of the same decisions and candles says, because it is that: any
 engine serves, a stranger's too, and a session that goes on after a restart has the same account.
-Every close costs one pass over the session: some milliseconds where it has lasted a month.
+Every close costs one pass over the session, so the cost of a close grows with it: some ten
+milliseconds after a month of minutes, some fifty after a week of seconds. Of finer candles the
+built-in engine reads those around late orders alone; for it the others are not kept.
 
-A fill is known when its candle has closed, though it is stamped by the open. Knows nothing of feeds
+A fill is known when its candle has closed, though it is stamped by the open. A bar is traded when
+its candles are there and no funding payment before its end can be missing. Knows nothing of feeds
 and of models.
 """
 
@@ -18,10 +21,11 @@ import pandas as pd
 
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.decision import Decision
-from mtf.realtime.events import Closed, FundingRate, NoCandle
-from mtf.realtime.rows_so_far import BarsSoFar, Growing
+from mtf.realtime.events import Closed, FundingKnown, FundingRate, Traded, next_payment_ms
+from mtf.realtime.rows_so_far import BarsSoFar, FineSoFar, Growing
 from mtf.realtime.view import AccountLook
 from mtf.trading.bars import Bars
+from mtf.trading.candle import Candle
 from mtf.trading.contracts import Backtest
 from mtf.trading.costs import Broker
 from mtf.trading.outcome import Outcome
@@ -39,13 +43,14 @@ class Paper:
         start_ms: of the first decision.
         engine: of the backtest.
         broker: its terms; ``order_latency_ms`` holds the decision delay, too.
-        fine: a finer timeframe of the symbol to fill in; None = there is none.
-        funding_every_ms: between two payments, which are stamped by multiples of it; 0 = none.
+        fine: a finer timeframe of the symbol to fill late orders in; None = there is none.
+        funding: whether it is booked, and waited for.
 
     Attributes:
         outcome: of all that has closed; None = nothing yet.
         settled_ms: up to when that is.
         rates: funding by the time that it is stamped with.
+        funded_ms: before this time no payment can be missing.
     """
 
     def __init__(
@@ -57,40 +62,54 @@ class Paper:
         broker: Broker,
         *,
         fine: Timeframe | None = None,
-        funding_every_ms: int = 0,
+        funding: bool = False,
     ) -> None:
         """An account without a position."""
         self.symbol, self.clock, self.start_ms = symbol, clock, start_ms
         self.engine, self.broker = engine, broker
-        self.funding_every_ms = funding_every_ms
+        self.funding = funding
         self.bars = BarsSoFar(symbol, clock, start_ms)
-        self.fine = None if fine is None else BarsSoFar(symbol, fine, start_ms)
+        self.fine: BarsSoFar | FineSoFar | None = None
+        if fine is not None and broker.order_latency_ms:
+            self.fine = FineSoFar(symbol, fine, clock, start_ms)
+            if type(engine) is not Candle:  # nobody knows what it reads of them
+                self.fine = BarsSoFar(symbol, fine, start_ms)
         self.outcome: Outcome | None = None
         self._targets = Growing(len(TARGET))
+        self._weight = 0.0
         self.rates: dict[int, float] = {}
+        self.funded_ms = next_payment_ms(start_ms)
         self.settled_ms = start_ms
 
-    def take(self, event: Closed | NoCandle | FundingRate) -> bool:
-        """Take what happened on the market; whether it said anything new about this account."""
+    def take(self, event: Traded) -> Traded | None:
+        """Take what happened on the market.
+
+        Returns:
+            What of it is new and counts for this account; None = nothing.
+        """
         if event.symbol != self.symbol:
-            return False
-        if isinstance(event, FundingRate):
-            new = event.time_ms >= self.start_ms and event.time_ms not in self.rates
-            if new:
-                self.rates[event.time_ms] = event.rate
-            return new
-        before = self._ends()
+            return None
+        if isinstance(event, FundingRate | FundingKnown):
+            return event if self._fund(event) else None
         for bars in (self.bars, self.fine):
             if bars is not None and event.timeframe == bars.timeframe:
-                if isinstance(event, Closed):
-                    bars.add(event.open_ms, event.ohlcv)
-                else:
-                    bars.lack(event.end_ms)
-        return self._ends() != before
+                return bars.take(event)
+        return None
 
-    def order(self, decision: Decision) -> None:
-        """Take a decision; it is filled by the engine's rules."""
+    def order(self, decision: Decision) -> Sequence[Closed]:
+        """Take a decision; it is filled by the engine's rules.
+
+        Returns:
+            Finer candles that came before, and count now that they may fill it.
+        """
         self._targets.append(np.array([getattr(decision, name) for name in TARGET], np.float64))
+        before = self._weight
+        if not np.isnan(decision.weight):
+            self._weight = decision.weight
+        if not isinstance(self.fine, FineSoFar):
+            return ()
+        arrival_ms = decision.time_ms + self.broker.order_latency_ms
+        return self.fine.decide(arrival_ms, self._weight != before)
 
     def settle(self) -> pd.DataFrame:
         """Trade all that has closed and was not traded yet.
@@ -147,28 +166,42 @@ class Paper:
     def _ordered(self) -> float | None:
         """The weight that waits for its candle; None = all are filled, or were no order."""
         times, weights = self._targets.rows[:, 0], self._targets.rows[:, 1]
-        given = np.flatnonzero(~np.isnan(weights))
-        if not len(given):
-            return None
-        arrival = int(times[given[-1]]) + self.broker.order_latency_ms
-        opens_ms = int(self.clock.open_time(self.clock.slot(arrival - 1) + 1))
-        waits = self.settled_ms < opens_ms + self.clock.duration_ms
-        before = weights[given[-2]] if len(given) > 1 else 0.0
-        return float(weights[given[-1]]) if waits and weights[given[-1]] != before else None
+        given = ~np.isnan(weights)
+        filled = weights[given & (times + self.broker.order_latency_ms <= self._last_open_ms())]
+        in_force = filled[-1] if len(filled) else 0.0
+        return self._weight if self._weight != in_force else None
 
-    def _ends(self) -> list[int]:
-        """Up to when candles are known, or that there are none."""
-        return [bars.end_ms for bars in (self.bars, self.fine) if bars is not None]
+    def _last_open_ms(self) -> int:
+        """The last open that was traded at; orders that arrived by then are filled."""
+        bars = self.bars_until(self.settled_ms)
+        opens = [one.open_time[one.valid][-1:] for one in (bars, bars.fine) if one is not None]
+        return int(np.concatenate(opens).max(initial=-1))
+
+    def _fund(self, event: FundingRate | FundingKnown) -> bool:
+        """Take a rate, or up to where all are known; whether that is new.
+
+        Rates are told in order, so before one none is missing either.
+        """
+        before = self.funded_ms, len(self.rates)
+        if isinstance(event, FundingKnown):
+            self.funded_ms = max(self.funded_ms, event.end_ms)
+        elif event.time_ms >= self.start_ms:
+            self.rates.setdefault(event.time_ms, event.rate)
+            self.funded_ms = max(self.funded_ms, next_payment_ms(event.time_ms + 1))
+        return (self.funded_ms, len(self.rates)) != before
+
+    @property
+    def candles_ms(self) -> int:
+        """Up to when all candles are there, or known not to exist."""
+        return min(bars.end_ms for bars in (self.bars, self.fine) if bars is not None)
 
     def _complete_ms(self) -> int:
-        """Up to when everything is known that a bar is traded by, in whole bars."""
-        known = self._ends()
-        if self.funding_every_ms:
-            last = max(self.rates, default=self.start_ms - 1)
-            every = self.funding_every_ms
-            # A rate that is stamped by the end of a bar is paid in the next one.
-            known.append((last // every + 1) * every)
-        return int(self.clock.open_time(self.clock.slot(min(known))))
+        """Up to when everything is known that a bar is traded by, in whole bars.
+
+        A rate that is stamped by the end of a bar is paid in the next one.
+        """
+        known = min(self.candles_ms, self.funded_ms) if self.funding else self.candles_ms
+        return int(self.clock.open_time(self.clock.slot(known)))
 
     def _wanted(self, end_ms: int) -> Targets:
         """The decisions up to a time."""

@@ -1,8 +1,8 @@
 """Questions to the exchange that are asked again until there is an answer, or no hope of one.
 
 pybit asks once and knows few of its own failures (see ``bybit_client``). Here every failure has a
-class: what passes by itself is asked again after a while, a ban stops everything at once, and any
-other refusal is told as it is. Only for what may be asked twice: never for orders.
+class (``rest_errors``): what passes by itself is asked again after a while, a ban stops everything
+at once, and any other refusal is told as it is. Only for what may be asked twice: never for orders.
 """
 
 from __future__ import annotations
@@ -11,67 +11,32 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import requests
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 
-from mtf.errors import MtfError
 from mtf.realtime.pace import PER_SECOND, Pace, RealTime, Time
+from mtf.realtime.rest_errors import (
+    MALFORMED,
+    BannedError,
+    ExchangeError,
+    PassingError,
+    RefusedError,
+    StoppedError,
+    coded,
+    failed,
+)
 
 T = TypeVar("T")
 
 ATTEMPTS = 8
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
+KINDS = 50
+"""Of failures, that are counted one by one."""
 BAN_S = 600.0
 """What the exchange asks for after a status 403."""
-PASSING_CODES = (10000, 10002, 10006, 10016)
-"""Server time-out, clock, over the limit, service restarting."""
-CLOCK_CODE = 10002
-RESET_HEADER = "X-Bapi-Limit-Reset-Timestamp"
-MALFORMED = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
-"""What reading an answer raises that is not what was asked for."""
-
-
-class ExchangeError(MtfError):
-    """The exchange did not answer what was asked."""
-
-
-class RefusedError(ExchangeError):
-    """The exchange refuses a question, and would again.
-
-    Attributes:
-        code: the exchange's own, or the HTTP status.
-    """
-
-    def __init__(self, code: int, found: str, expected: str = "", todo: str = "") -> None:
-        """Keep the code."""
-        super().__init__(found, expected, todo)
-        self.code = code
-
-
-class BannedError(ExchangeError):
-    """The exchange takes no questions from this address: stop at once."""
-
-
-class StoppedError(ExchangeError):
-    """Somebody else's failure ended the work; nothing more is asked."""
-
-
-class PassingError(Exception):
-    """A failure that may pass.
-
-    Args:
-        text: what happened.
-        reset_ms: when to come again, where the exchange says so (ms of the wall clock).
-        clock: whether our clock is why.
-    """
-
-    def __init__(self, text: str, reset_ms: int | None = None, *, clock: bool = False) -> None:
-        """Keep all of it."""
-        super().__init__(text)
-        self.reset_ms, self.clock = reset_ms, clock
 
 
 @dataclass
@@ -87,11 +52,19 @@ class Asked:
     failures: dict[str, int]
 
 
+@runtime_checkable
+class Breakable(Protocol):
+    """A client whose questions can be broken off."""
+
+    def break_off(self) -> None:
+        """End at once what is on its way, and all that will be."""
+
+
 class Rest:
     """Asks through a client of pybit; several threads may share it.
 
     Args:
-        client: a ``BybitClient``, which sends one request a call.
+        client: such as a ``BybitClient``, which sends one request a call.
         per_second: requests a second, of all threads together.
         attempts: of one question.
         ban_s: how long nothing is sent after a status 403.
@@ -134,9 +107,11 @@ class Rest:
         self.client.close()
 
     def stop(self, why: str = "the work ended") -> None:
-        """Let every further question end in a ``StoppedError``."""
+        """Let every question end in a ``StoppedError``: no answer is waited for any more."""
         with self._lock:
             self._stopped = self._stopped or StoppedError(why, "", "nothing more was asked")
+        if isinstance(self.client, Breakable):
+            self.client.break_off()
         if isinstance(self._time, RealTime):
             self._time.stop()
 
@@ -198,6 +173,8 @@ class Rest:
                 self._time.sleep(self._wait_s(failure, attempt))
                 if failure.clock:
                     self._measure()
+        with self._lock:
+            self._refuse()  # who is stopped meanwhile is told so
         ahead = f"; its clock is {self.offset_ms:+,} ms ahead of ours" if failure.clock else ""
         raise ExchangeError(
             f"no answer to {method} in {self.attempts} attempts; at last: {failure}{ahead}",
@@ -251,10 +228,10 @@ class Rest:
         try:
             return read(getattr(self.client, method)(**parameters)["result"])
         except InvalidRequestError as error:
-            raise self._coded(method, error) from None
+            raise coded(method, error) from None
         except FailedRequestError as error:
-            raise self._failed(method, error) from None
-        except requests.RequestException as error:
+            raise self._heeded(failed(method, error)) from None
+        except (requests.RequestException, TimeoutError) as error:
             raise PassingError(f"no connection ({type(error).__name__})") from None
         except MALFORMED as error:
             raise PassingError(f"an answer of another form ({type(error).__name__})") from None
@@ -273,44 +250,13 @@ class Rest:
                 raise self._banned
             self._banned = None
 
-    def _coded(self, method: str, error: InvalidRequestError) -> Exception:
-        """An answer with a code of the exchange."""
-        code, words = int(error.status_code), str(error.message)[:160]
-        if code in PASSING_CODES:
-            reset = (error.resp_headers or {}).get(RESET_HEADER, "") if code == 10006 else ""
-            when = int(reset) if reset.isdecimal() else None
-            return PassingError(f"code {code} ({words})", when, clock=code == CLOCK_CODE)
-        return RefusedError(
-            code,
-            f"the exchange refuses {method} with code {code}: {words}",
-            "a question that it answers",
-            "check symbol, category and times",
-        )
-
-    def _failed(self, method: str, error: FailedRequestError) -> Exception:
-        """A status other than 200, or no JSON, which pybit calls 409."""
-        status = int(error.status_code)
-        if status == 409:
-            return PassingError("an answer that is no JSON")
-        if status == 429 or status >= 500:
-            return PassingError(f"status {status}")
-        if status != 403:
-            return RefusedError(
-                status,
-                f"{method} was answered with status {status}",
-                "200",
-                "check data.endpoint (--endpoint): redirects are not followed",
-            )
-        banned = BannedError(
-            "the exchange takes no requests from this address (status 403)",
-            "at most 600 requests in 5 seconds, from a country that it serves",
-            "wait 10 minutes, ask for fewer a second, and run it again: it goes on where it "
-            "stopped",
-        )
-        with self._lock:
-            self._banned = banned
-            self._banned_until_s = self._time.monotonic() + self.ban_s
-        return banned
+    def _heeded(self, failure: Exception) -> Exception:
+        """The same failure; after a ban nothing is sent for a while."""
+        if isinstance(failure, BannedError):
+            with self._lock:
+                self._banned = failure
+                self._banned_until_s = self._time.monotonic() + self.ban_s
+        return failure
 
     def _wait_s(self, failure: PassingError, attempt: int) -> float:
         """Twice as long every time, with jitter; until the reset where that is told and later."""
@@ -326,4 +272,18 @@ class Rest:
         """Write a failure down."""
         with self._lock:
             words = str(failure)
+            if words not in self.asked.failures and len(self.asked.failures) >= KINDS:
+                words = "others"  # some have a time in their words: all are new
             self.asked.failures[words] = self.asked.failures.get(words, 0) + 1
+
+
+__all__ = [
+    "MALFORMED",
+    "Asked",
+    "BannedError",
+    "ExchangeError",
+    "PassingError",
+    "RefusedError",
+    "Rest",
+    "StoppedError",
+]

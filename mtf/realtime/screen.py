@@ -94,15 +94,16 @@ class _Screen:
 def _header(view: View) -> Iterator[RenderableType]:
     """Two lines: what and when."""
     clock = iso(view.now_ms // 1_000 * 1_000)
-    kind = "signals only" if view.account is None else "paper"
-    decisions = f"{view.num_decisions:,} decisions"
-    up = span(view.now_ms - view.started_ms)
+    kind = "signals only" if view.signals_only else "paper"
+    up = "" if view.started_ms is None else f"up {span(view.now_ms - view.started_ms)}  "
+    then = "waits for its history"
+    if view.next_ms is not None:
+        then = f"next decision in {span(view.next_ms - view.now_ms)}"
     at = f"{clock if clock.count(':') == 2 else f'{clock}:00'} UTC"
     yield _ends(f"{view.run}  {view.symbol}", f"{at}  {view.speed:g}×  {kind}", "bold")
-    yield _ends(
-        f"up {up}  {decisions}  exchange's clock {view.offset_ms:+,} ms",
-        f"next decision in {span(view.next_ms - view.now_ms)}",
-    )
+    missed = f", {view.num_missed:,} missed" if view.num_missed else ""
+    told = f"{up}{view.num_decisions:,} decisions{missed}  exchange's clock {view.offset_ms:+,} ms"
+    yield _ends(told, then)
 
 
 def _ends(left: str, right: str, style: str = "") -> RenderableType:
@@ -151,7 +152,8 @@ def _stream_cells(look: StreamLook, now_ms: int, *, wide: bool) -> Iterator[Text
     """One row."""
     yield _text(look.name)
     yield _text(look.of)
-    yield _text(f"{look.state} {span(now_ms - look.since_ms)}", STYLES[look.state])
+    since = "" if look.since_ms is None else f" {span(now_ms - look.since_ms)}"
+    yield _text(f"{look.state}{since}", STYLES[look.state])
     yield _text("none" if look.closed_ms is None else span(now_ms - look.closed_ms))
     yield _text(look.known, STYLES.get(look.known, WAITING))
     if wide:
@@ -162,8 +164,10 @@ def _stream_cells(look: StreamLook, now_ms: int, *, wide: bool) -> Iterator[Text
 def _account(view: View) -> tuple[str, list[Text]]:
     """Title and lines of the paper account."""
     account = view.account
-    if account is None:
+    if view.signals_only:
         return "account", [_text("none: signals only")]
+    if account is None:
+        return "paper account", [_text("is opened at the first decision")]
     profit = account.equity - account.capital
     share = profit / account.capital if account.capital else math.nan
     held = f"{account.position:+.6g} at {_money(account.entry_price)}"

@@ -12,83 +12,46 @@ Knows nothing of the exchange, of screens and of folders.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+import re
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from mtf.config.build import build
-from mtf.config.schema import Config
 from mtf.errors import DataError
-from mtf.market.candles import Candles
 from mtf.market.timeframe import Timeframe
 from mtf.market.times import iso
-from mtf.model.streaming import Streaming
-from mtf.plugins.contracts import Head
 from mtf.realtime.batch_answers import said_of
-from mtf.realtime.batch_backtest import session_broker
-from mtf.realtime.booked import Booked
+from mtf.realtime.booked import Booked, open_account
 from mtf.realtime.decision import Decision
+from mtf.realtime.engine_feed import EngineFeed
 from mtf.realtime.events import (
+    ClockMeasured,
     Closed,
     Event,
     FeedFault,
+    FundingKnown,
     FundingRate,
     Key,
     NoCandle,
     StreamState,
 )
-from mtf.realtime.gate import Gate, Verdict, stream_conditions
-from mtf.realtime.journal import Journal, Lines, decision_line, decision_of
+from mtf.realtime.gate import Verdict, stream_conditions
+from mtf.realtime.journal import Begun, Journal, Lines, begun_of, decision_line, decision_of
 from mtf.realtime.live_sides import LiveSides
-from mtf.realtime.paper import Paper, finer_of
+from mtf.realtime.paper import Paper
 from mtf.realtime.streams_told import StreamsTold
+from mtf.realtime.terms import Model, Terms
 from mtf.realtime.view import View
 from mtf.realtime.wanting import Wanting
 
 SHOWN_DECISIONS, SHOWN_FAULTS = 24, 8
 MOST_OVERLAP_MS = 900_000
 """A clock that was put back by no more is waited for."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What a session is begun with, and goes on with.
-
-    Attributes:
-        symbol: that is traded.
-        decision_delay_ms: from ``t`` until the decision is made.
-        signals_only: there is no account.
-        funding_every_ms: between two funding payments; 0 = none is booked.
-    """
-
-    symbol: str
-    decision_delay_ms: int
-    signals_only: bool
-    funding_every_ms: int = 0
-
-
-@dataclass(frozen=True)
-class Model:
-    """What decides: the parts of a run that a session needs.
-
-    Attributes:
-        name: of the run.
-        config: of the run.
-        engine: that is fed candle by candle.
-        heads: of the model, by name.
-        gate: says whether a position may be held.
-        files: what tells this model from another one of the same run, by what it is of.
-    """
-
-    name: str
-    config: Config
-    engine: Streaming
-    heads: Mapping[str, Head]
-    gate: Gate
-    files: Mapping[str, str] = field(default_factory=dict)
+GROWING = re.compile(r" \(\d+ of \d+\)")
+LATE_FUNDING_MS = 120_000
+"""Where candles wait for a rate for so long it is said."""
 
 
 @dataclass
@@ -101,6 +64,7 @@ class Session:
         journal: that is written; None = none is.
         next_ms: ``t`` of the next decision; None = before ``start``.
         num_decisions: so far.
+        num_missed: closes so far that were not decided about, though the session had begun.
     """
 
     model: Model
@@ -109,6 +73,7 @@ class Session:
     started_ms: int = 0
     next_ms: int | None = None
     num_decisions: int = 0
+    num_missed: int = 0
     offset_ms: int = 0
     account: Booked | None = None
     faults: Counter[str] = field(default_factory=Counter)
@@ -125,7 +90,8 @@ class Session:
         self.wanting = Wanting(self.terms.symbol, policy)
         self.told = StreamsTold(self.specs)
         self.sides = LiveSides(config, self.terms.symbol)
-        self._history: dict[Key, list[Closed]] = defaultdict(list)
+        self._fed = EngineFeed(self.model.engine, self.told.names)
+        self._waited_for_ms = 0
 
     @property
     def paper(self) -> Paper | None:
@@ -178,7 +144,7 @@ class Session:
         for event in events:
             if isinstance(event, Closed):
                 self._close(event)
-            elif isinstance(event, NoCandle | FundingRate):
+            elif isinstance(event, NoCandle | FundingRate | FundingKnown):
                 if self.account is not None:
                     self.account.take(event)
             elif isinstance(event, StreamState):
@@ -189,21 +155,34 @@ class Session:
             elif isinstance(event, FeedFault):
                 self._fault(event)
             else:
-                self.offset_ms = event.offset_ms
+                self._take_clock(event)
 
     def recall(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Go on from a journal: decisions, account and rules of time are as they were.
 
+        Where another model goes on with what was begun, that is told as a fault; the position is
+        kept. One that says other columns is refused when it decides.
+
         Raises:
-            DataError: a line that can't be read, or decisions of another model.
+            DataError: a line that can't be read, or decisions of several models.
         """
+        line: Mapping[str, Any] | None = None
+        begun: Begun | None = None
         for line in lines:
-            if line["kind"] == "decision":
-                decision = decision_of(line)
+            if line["kind"] == "begin":
+                begun = begun_of(line)
+                self._open(begun.first_ms)
+            elif line["kind"] == "decision":
+                self._remember(decision := decision_of(line))
                 self.wanting.tell(decision.time_ms, decision.said)
-                self._order(decision)
-            elif self.account is not None:
+            elif line["kind"] == "missed":
+                self.num_missed += int(line["count"])
+            if self.account is not None:
                 self.account.recall(line)
+        if line is not None:
+            self._write("resume", last_ms=self.last_ms)
+        if begun is not None:
+            self._tell_other_model(begun)
         self._settle()
 
     def start(self, first_ms: int, now_ms: int) -> None:
@@ -215,12 +194,8 @@ class Session:
         """
         last_ms = self.last_ms
         self.started_ms, self.next_ms = now_ms, first_ms
-        if self.account is None and not self.terms.signals_only:
-            self.account = self._open(first_ms)
-        for key, events in self._history.items():
-            opens = np.concatenate([one.open_ms for one in events])
-            self._feed(key, opens, np.concatenate([one.ohlcv for one in events]))
-        self._history.clear()
+        self._open(first_ms)
+        self._fed.begin()
         files = dict(self.model.files)
         self._write("begin", at_ms=now_ms, first_ms=first_ms, files=files, **vars(self.terms))
         if last_ms is not None:
@@ -236,11 +211,14 @@ class Session:
         assert self.next_ms is not None, "a session that has not started decides nothing"
         time_ms = self.next_ms
         self._settle()
+        self._tell_late_funding()
         outputs = self.model.engine.decide(time_ms, self.sides.at(time_ms))
         said = said_of(self.model.heads, outputs)
         self.wanting.tell(time_ms, said)
         wanted = self.wanting.wanted()
-        conditions = stream_conditions(self.specs, self.model.engine.known, self.told.frozen())
+        engine = self.model.engine
+        usable = self.told.usable(engine.flows, engine.known)
+        conditions = stream_conditions(self.specs, engine.known, self.told.frozen(), usable)
         verdict = self._judge(time_ms, conditions)
         decision = Decision(
             time_ms,
@@ -255,7 +233,9 @@ class Session:
             verdict.why,
         )
         self._write("decision", **decision_line(decision))
-        self._order(decision)
+        self._remember(decision)
+        if self.account is not None:
+            self.account.order(decision)
         self.next_ms += self.clock.duration_ms
         return decision
 
@@ -278,18 +258,20 @@ class Session:
         return View(
             run=self.model.name,
             symbol=self.terms.symbol,
+            signals_only=self.terms.signals_only,
             account=None if self.paper is None else self.paper.look(),
             now_ms=now_ms,
             speed=speed,
-            started_ms=self.started_ms,
-            next_ms=now_ms if self.next_ms is None else self.due_ms,
+            started_ms=None if self.next_ms is None else self.started_ms,
+            next_ms=None if self.next_ms is None else self.due_ms,
             offset_ms=self.offset_ms,
             streams=self.told.looks(known),
             decisions=tuple(self.decisions),
             num_decisions=self.num_decisions,
+            num_missed=self.num_missed,
             faults=dict(self.faults),
             last_faults=tuple(self.last_faults),
-            halted=self.verdict.halted,
+            halted=self.verdict.halted or self.model.gate.clocks(self.offset_ms),
             degraded=self.verdict.degraded,
         )
 
@@ -297,59 +279,49 @@ class Session:
         """Take closed candles: before the start they are history."""
         self.told.close(event, history=self.next_ms is None)
         self.sides.take(event)
-        if self.next_ms is None:
-            self._history[event.key].append(event)
-        else:
-            self._feed(event.key, event.open_ms, event.ohlcv)
+        self._fed.take(event)
         if self.account is not None:
             self.account.take(event)
 
-    def _feed(self, key: Key, open_ms: np.ndarray, ohlcv: np.ndarray) -> None:
-        """Give candles to the engine: they come in order, so each block lies behind the last."""
-        names = self.told.names(key)
-        if not names:
-            return
-        candles = Candles.from_rows(*key, open_ms, ohlcv, origin=f"{key[0]} {key[1]} of the feed")
-        for name in names:
-            self.model.engine.extend(name, candles)
-
-    def _order(self, decision: Decision) -> None:
-        """Hand a decision on, also one of before."""
+    def _open(self, first_ms: int) -> None:
+        """Open the account, where there is to be one and is none yet."""
         if self.account is None and not self.terms.signals_only:
-            self.account = self._open(decision.time_ms)
+            self.account = open_account(self.model, self.terms, first_ms, self._write)
+
+    def _remember(self, decision: Decision) -> None:
+        """Keep a decision, also one of before."""
         self.decisions.append(decision)
         self.num_decisions += 1
-        if self.account is not None:
-            self.account.order(decision)
-
-    def _open(self, start_ms: int) -> Booked:
-        """Open the paper account."""
-        config, symbol = self.model.config, self.terms.symbol
-        if config.backtest is None:
-            raise DataError(
-                f"the run {self.model.name} has no backtest, so no engine to trade on paper with",
-                "a run with backtest.name",
-                "say --signals-only, or train a run with a backtest",
-            )
-        own = [
-            spec.timeframe
-            for spec in self.specs
-            if spec.symbol == symbol and spec.derived_from is None
-        ]
-        paper = Paper(
-            symbol,
-            self.clock,
-            start_ms,
-            build("backtest", config.backtest),
-            session_broker(config, self.terms.decision_delay_ms),
-            fine=finer_of(own, self.clock),
-            funding_every_ms=self.terms.funding_every_ms,
-        )
-        return Booked(paper, self._write)
 
     def _settle(self) -> None:
         if self.account is not None:
             self.account.settle()
+
+    def _tell_late_funding(self) -> None:
+        """Say once of a payment that the account waits for its rate, where it does."""
+        paper = self.paper
+        if paper is None or not paper.funding or paper.funded_ms <= self._waited_for_ms:
+            return
+        if paper.candles_ms >= paper.funded_ms + LATE_FUNDING_MS:
+            self._waited_for_ms = paper.funded_ms
+            words = f"the account waits for the rate of {iso(paper.funded_ms)}: nothing is filled"
+            self._fault(FeedFault(paper.candles_ms, "funding", words))
+
+    def _tell_other_model(self, begun: Begun) -> None:
+        """Say where the model is another one than the last process had."""
+        was, now = begun.files, self.model.files
+        others = [f"{name} {now[name]} for {was[name]}" for name in self.model.others(was)]
+        if others:
+            at_ms = begun.at_ms if self.last_ms is None else self.last_ms
+            words = f"{', '.join(others)}; the position is kept"
+            self._fault(FeedFault(at_ms, "another model", words))
+
+    def _take_clock(self, event: ClockMeasured) -> None:
+        """Take a measurement; where the clocks begin to disagree, decisions may stand still."""
+        before, self.offset_ms = self.offset_ms, event.offset_ms
+        words = self.model.gate.clocks(self.offset_ms)
+        if words and not self.model.gate.clocks(before):
+            self._fault(FeedFault(event.at_ms, "clock", words))
 
     def _judge(self, time_ms: int, conditions: Mapping[str, str]) -> Verdict:
         """Whether a position may be held; what halts it is written down when it begins and ends."""
@@ -361,7 +333,7 @@ class Session:
             state=told.state.state,
             offset_ms=self.offset_ms,
         )
-        if (verdict.halted, verdict.degraded) != (self.verdict.halted, self.verdict.degraded):
+        if _told_of(verdict) != _told_of(self.verdict):
             words = verdict.why or "everything is there again"
             self._write("halt", time_ms=time_ms, allowed=verdict.allowed, why=words)
         self.verdict = verdict
@@ -371,6 +343,7 @@ class Session:
         """Say that there are no decisions from one close on until another one."""
         count = (next_ms - first_ms) // self.clock.duration_ms
         if count > 0:
+            self.num_missed += count
             self._write("missed", first_ms=first_ms, count=count)
             words = f"{count:,} from {iso(first_ms)} on: {why}"
             self._fault(FeedFault(next_ms, "missed decisions", words))
@@ -385,4 +358,9 @@ class Session:
             self.journal.write(kind, synced=synced, **values)
 
 
-__all__ = ["Model", "Session", "Terms"]
+def _told_of(verdict: Verdict) -> tuple[str, str]:
+    """What is worth a line of its own: not that a thin stream grew by a slot."""
+    return verdict.halted, GROWING.sub("", verdict.degraded)
+
+
+__all__ = ["Session"]

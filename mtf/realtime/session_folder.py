@@ -19,7 +19,8 @@ from typing import Any
 from mtf.errors import DataError
 from mtf.learning.disk import replace_synced, take_lock
 from mtf.learning.json_files import json_text, read_json
-from mtf.realtime.session import Terms
+from mtf.realtime.journal import read_journal
+from mtf.realtime.terms import Terms
 
 FOLDER, TERMS, JOURNAL = "live", "session.json", "journal.jsonl"
 SCHEMA = 1
@@ -83,14 +84,33 @@ def begin_session(run: Path, terms: Terms) -> SessionFolder:
 def last_session(run: Path, symbol: str, signals_only: bool) -> SessionFolder | None:
     """The newest session of a symbol, on paper or not; None = there is none.
 
+    One that never began to decide, such as of a start that was interrupted, hides no other.
+
     Raises:
-        DataError: its terms can't be read.
+        DataError: its terms or its journal can't be read.
     """
-    for path in sorted((run / FOLDER).glob(f"*Z/{TERMS}"), reverse=True):
-        found = read_session(path.parent)
-        if (found.terms.symbol, found.terms.signals_only) == (symbol, signals_only):
-            return found
-    return None
+    found = [
+        one
+        for one in sessions_of(run)
+        if (one.terms.symbol, one.terms.signals_only) == (symbol, signals_only)
+    ]
+    return next((one for one in found if _began(one)), found[0] if found else None)
+
+
+def sessions_of(run: Path) -> list[SessionFolder]:
+    """All sessions of a run, the newest first.
+
+    Raises:
+        DataError: terms that can't be read.
+    """
+    paths = sorted((run / FOLDER).glob(f"*Z/{TERMS}"), reverse=True)
+    return [read_session(path.parent) for path in paths]
+
+
+def _began(session: SessionFolder) -> bool:
+    """Whether it has an account and decisions, or would have."""
+    lines = read_journal(session.journal) if session.journal.exists() else iter(())
+    return any(line["kind"] == "begin" for line in lines)
 
 
 def read_session(path: Path) -> SessionFolder:
@@ -166,4 +186,11 @@ def _refused(path: Path, error: OSError) -> DataError:
     )
 
 
-__all__ = ["SessionFolder", "begin_session", "last_session", "one_process", "read_session"]
+__all__ = [
+    "SessionFolder",
+    "begin_session",
+    "last_session",
+    "one_process",
+    "read_session",
+    "sessions_of",
+]

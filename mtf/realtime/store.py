@@ -8,8 +8,8 @@ are always the same bytes. What the exchange does not have is written down besid
 
 from __future__ import annotations
 
-import fcntl
 import logging
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from mtf.errors import DataError, MtfError
+from mtf.learning.disk import take_lock
 from mtf.market.candles import CLOSE
 from mtf.market.columns import ROLES
 from mtf.market.rows import FAULTS, find_faults
@@ -73,14 +74,13 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / ".lock").open("wb")
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not take_lock(lock.fileno()):
                 LOG.warning("another process fetches into %s: waiting for it", self.folder)
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                take_lock(lock.fileno(), wait=True)
             with told(self.folder):
                 for left in self.folder.glob(".*.partial"):
-                    left.unlink(missing_ok=True)
+                    if _is_left(left):
+                        left.unlink(missing_ok=True)
             yield
 
 
@@ -216,6 +216,23 @@ class FundingSeries:
             write_table(self.path, dict(zip(FUNDING, (kept, rate), strict=True)))
         self._asked.add(asked)
         return len(kept) - len(there)
+
+
+def _is_left(partial: Path) -> bool:
+    """Whether the process that wrote such a file is gone; its id stands in the name.
+
+    Not all who write have the lock: an order book is written while it is listened to.
+    """
+    pid = partial.stem.rpartition(".")[2]
+    if not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)  # no signal: it only looks
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        pass
+    return False
 
 
 def check_symbol(symbol: str) -> str:

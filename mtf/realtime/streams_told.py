@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mtf.market.asof import Known
+from mtf.market.flow import Flow
 from mtf.market.stream import StreamSpec
 from mtf.realtime.events import Closed, Key, StreamState
+from mtf.realtime.live_trades import SECOND
 from mtf.realtime.view import StreamLook
 
 
@@ -67,6 +70,24 @@ class StreamsTold:
         keys = [key for key, told in self._told.items() if told.state.state == "frozen"]
         return [name for key in keys for name in self.names(key)]
 
+    def usable(self, flows: Mapping[str, Flow], known: Mapping[str, Known]) -> dict[str, int]:
+        """Usable slots in the lookback of each stream that is told from the session's start only.
+
+        Seconds are built of trades, and hardly any of before, or of an outage, can be asked for.
+        All other candles are asked for from before the lookback on: where there are fewer, the
+        exchange has no more, and research had none either.
+
+        Args:
+            flows: of the engine, by stream.
+            known: of each at one decision.
+        """
+        counts = {}
+        for spec in self.specs:
+            if self._root(spec).timeframe == SECOND:
+                end = int(known[spec.name].last_slot[0]) + 1
+                counts[spec.name] = int(flows[spec.name].window_of(end, spec.lookback)[1].sum())
+        return counts
+
     def looks(self, known: Mapping[str, str]) -> tuple[StreamLook, ...]:
         """Every stream as it is shown.
 
@@ -77,9 +98,7 @@ class StreamsTold:
 
     def _look(self, spec: StreamSpec, known: str) -> StreamLook:
         """A stream, with the state of what delivers it."""
-        root = spec
-        while root.derived_from is not None:
-            root = self._by_name[root.derived_from]
+        root = self._root(spec)
         told = self.of((root.symbol, root.timeframe))
         of = f"{spec.symbol} {spec.timeframe}"
         if root is not spec:
@@ -89,12 +108,18 @@ class StreamsTold:
             name=spec.name,
             of=of,
             state=state.state,
-            since_ms=state.since_ms,
+            since_ms=state.since_ms or None,  # 0: of before anything was told
             why="" if state.state == "live" else state.why,
             closed_ms=told.closed_ms,
             candles=told.candles,
             known=known,
         )
+
+    def _root(self, spec: StreamSpec) -> StreamSpec:
+        """The delivered stream that a stream is built from, directly or not."""
+        while spec.derived_from is not None:
+            spec = self._by_name[spec.derived_from]
+        return spec
 
 
 __all__ = ["StreamsTold", "Told"]

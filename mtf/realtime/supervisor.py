@@ -34,6 +34,9 @@ LEAST_STALE_S = 2.0
 REFUSED_S = 600.0
 """Before a refused topic is asked for again."""
 LOOK_S = 0.1
+LONGEST_LOOK_S = 1.0
+"""More silence than that is not counted between two looks: this process was stopped, and what came
+meanwhile is still to be read."""
 ACCEPT_S = 10.0
 """How long the answer to a subscription may take."""
 END_S = 0.5
@@ -45,8 +48,8 @@ KLINE, SYMBOL = "kline.", ".{symbol}"
 class Connect(Protocol):
     """Makes a connection."""
 
-    def __call__(self, on_text: Callable[[str], None]) -> BybitStream:
-        """Connect, and hand on every text.
+    def __call__(self, on_text: Callable[[str], None], stopped: threading.Event) -> BybitStream:
+        """Connect, and hand on every text; ``stopped`` ends the attempt.
 
         Raises:
             StreamError: it could not be opened.
@@ -81,6 +84,27 @@ class Backoff:
         wait = min(self.first_s * 2.0**self._failures, self.longest_s)
         self._failures = min(self._failures + 1, 30)
         return wait * self._jitter.uniform(1.0, 1.25)
+
+
+class Silence:
+    """For how long nothing was heard, while this process was not stopped itself.
+
+    Args:
+        now_s: when it begins.
+        heard: how many messages there were by then.
+    """
+
+    def __init__(self, now_s: float, heard: int) -> None:
+        """Begin."""
+        self._looked_s, self._heard, self._seconds = now_s, heard, 0.0
+
+    def seconds(self, now_s: float, heard: int) -> float:
+        """Its length; to be asked again and again."""
+        self._seconds += min(now_s - self._looked_s, LONGEST_LOOK_S)
+        if heard != self._heard:
+            self._seconds = 0.0
+        self._looked_s, self._heard = now_s, heard
+        return self._seconds
 
 
 class Supervisor:
@@ -120,7 +144,7 @@ class Supervisor:
         self._stale_s = stale_s or (STALE_KLINES_S if klines else STALE_S)
         self._silence_s = max(clock.seconds(1_000 * self._stale_s), least_stale_s)
         self._refused_s = max(clock.seconds(1_000 * refused_s), EVERY_S)
-        self._heard_s = 0.0
+        self._heard = 0
         self._unwanted = ""
         self._stopped = threading.Event()
 
@@ -148,7 +172,7 @@ class Supervisor:
     def _live(self) -> None:
         """One connection, from its opening to its end."""
         try:
-            stream = self._connect(on_text=self._hear)
+            stream = self._connect(on_text=self._hear, stopped=self._stopped)
         except StreamError as error:
             self._tell("refused", error.found)
             return
@@ -207,12 +231,13 @@ class Supervisor:
     def _watch(self, stream: BybitStream) -> str:
         """Wait for the end of a connection, or end it when it is silent; return why."""
         self._unwanted = ""
-        self._heard_s = asked_s = time.monotonic()
+        asked_s = time.monotonic()
+        silence = Silence(asked_s, self._heard)
         while not stream.ended.wait(LOOK_S):
             now, why = time.monotonic(), self._unwanted
             if self._stopped.is_set():
                 return "closed by us"
-            if now - self._heard_s > self._silence_s:
+            if silence.seconds(now, self._heard) > self._silence_s:
                 why = f"no data for {self._stale_s:g} s while pings were answered"
             elif now - asked_s > self._refused_s and self._answered(stream):
                 asked_s = now
@@ -223,7 +248,7 @@ class Supervisor:
 
     def _hear(self, text: str) -> None:
         """Hand on a message, and note when there was one."""
-        self._heard_s = time.monotonic()
+        self._heard += 1
         self._on_text(text)
 
     def _tell(self, state: str, why: str, **more: str) -> None:

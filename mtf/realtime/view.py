@@ -17,18 +17,18 @@ class StreamLook:
         name: such as ``1m`` or ``btc``.
         of: what it is made of, such as ``BTCUSDT 1m``, or ``1m`` where it is derived.
         state: of the candles that it is delivered by.
-        since_ms: since when.
+        since_ms: since when; None = nothing was told yet.
         why: in words; empty = nothing to say.
         closed_ms: when its last candle closed; None = none yet.
         candles: told since the session began, without the history.
-        known: at the last decision: ``present``, ``late by 2``, ``frozen``, ``absent``; empty =
-            there was none.
+        known: its condition at the last decision, such as ``present``, ``late by 2`` or
+            ``thin (49 of 600)``; empty = there was none.
     """
 
     name: str
     of: str
     state: State
-    since_ms: int
+    since_ms: int | None
     why: str
     closed_ms: int | None
     candles: int
@@ -73,15 +73,17 @@ class View:
     Attributes:
         run: name of the run.
         symbol: that is traded.
-        account: None = signals only.
+        signals_only: it never has an account.
+        account: None = there is none, or none before the first decision.
         now_ms: the exchange's time.
         speed: market seconds a second; 1 = real.
-        started_ms: when the session began, or went on.
-        next_ms: when the next decision will be made.
+        started_ms: when the session began, or went on; None = it waits for its history.
+        next_ms: when the next decision will be made; None = it waits for its history.
         offset_ms: what the exchange's clock is ahead of ours.
         streams: in the order of the config.
         decisions: the last ones, oldest first.
         num_decisions: all so far.
+        num_missed: closes that were not decided about, all so far.
         faults: how often each kind happened.
         last_faults: the newest, oldest first.
         halted: why no position may be opened now; empty = it may.
@@ -90,15 +92,17 @@ class View:
 
     run: str
     symbol: str
+    signals_only: bool
     account: AccountLook | None
     now_ms: int
     speed: float
-    started_ms: int
-    next_ms: int
+    started_ms: int | None
+    next_ms: int | None
     offset_ms: int
     streams: tuple[StreamLook, ...]
     decisions: tuple[Decision, ...]
     num_decisions: int
+    num_missed: int
     faults: Mapping[str, int]
     last_faults: tuple[FeedFault, ...]
     halted: str

@@ -13,6 +13,7 @@ from mtf.data_sources.bybit import Bybit
 from mtf.errors import DataError
 from mtf.market.timeframe import Timeframe
 from mtf.plugins.contracts import Request
+from mtf.realtime.frames import CLOCK_MS
 from mtf.realtime.hosts import HostError
 from mtf.realtime.sandbox.interval import INTERVALS
 from mtf.realtime.sandbox.server import Sandbox
@@ -30,7 +31,8 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(SyntheticMarket(("BTCUSDT", "ETHUSDT"), START, history_days=12)) as sandbox:
+    market = SyntheticMarket(("BTCUSDT", "ETHUSDT"), START, history_days=12)
+    with Sandbox(market, start_ms=START + CLOCK_MS) as sandbox:
         yield sandbox
 
 
@@ -65,6 +67,18 @@ def test_what_is_missing_is_fetched_and_nothing_else(sandbox: Sandbox, tmp_path:
     assert len(sandbox.requests) - before == asked
     source.load(requests("1h", days=3))
     assert len(sandbox.requests) - before == asked + 3
+
+
+def test_a_symbol_that_is_its_own_reference_is_fetched_once(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    before = len(sandbox.requests)
+    source = Bybit(path=str(tmp_path), fetch=True, endpoint=sandbox.url)
+    twice = requests("1m", days=3)[:1] * 2
+    first, second = source.load(twice)
+    assert len(first.open_time()) == 3 * 1_440
+    assert first.fingerprint() == second.fingerprint()
+    assert len(sandbox.requests) - before == 1 + 5
 
 
 def test_candles_are_those_of_the_exchange(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -25,6 +25,15 @@ def test_the_first_is_noted_and_the_second_comes_through() -> None:
         press()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_system_that_ends_us_is_heard_as_ctrl_c_is(number: signal.Signals) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with interrupts_held() as interrupted:
+        signal.raise_signal(number)
+        assert interrupted()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_process_that_ignores_it_goes_on_ignoring_it() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

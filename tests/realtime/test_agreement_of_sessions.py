@@ -94,7 +94,6 @@ def agreement(
     *,
     own: Mapping[Key, Candles] | None = None,
     research: Mapping[Key, Candles] | None = None,
-    missed: Mapping[int, str] | None = None,
 ) -> Agreement:
     return compare(
         CONFIG,
@@ -104,7 +103,6 @@ def agreement(
         expected_fills,
         candles=own or candles(),
         expected_candles=research,
-        missed=missed or {},
     )
 
 
@@ -241,12 +239,62 @@ def test_a_weight_that_nothing_explains_is_another_policy() -> None:
     assert why == ("nothing but another policy or other code explains it: weight -1 for 1")
 
 
+JUDGED: dict[str, Any] = {
+    "streams": {"1m": "present", "btc": "late by 1"},
+    "allowed": True,
+    "why": "go on",
+}
+"""What a session says beyond what research does."""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"wanted": -1.0}, "policy or other code explains it: wanted -1 for 1"),
+        ({"confidence": 0.1}, "policy or other code explains it: confidence 0.1 for nan"),
+        ({"stop_loss": 0.5}, "policy or other code explains it: stop_loss 0.5 for nan"),
+        ({"take_profit": 0.01}, "policy or other code explains it: take_profit 0.01 for nan"),
+        ({"allowed": False}, "table or other code explains it: allowed is False for True"),
+        ({"why": "HALTED"}, "table or other code explains it: why is 'HALTED' for 'go on'"),
+        (
+            {"streams": {"1m": "present", "btc": "absent"}},
+            "table or other code explains it: btc is absent for late by 1",
+        ),
+        (
+            {"streams": {"1m": "present"}},
+            "table or other code explains it: btc is not told for late",
+        ),
+    ],
+)
+def test_of_two_sessions_all_that_a_decision_says_counts(
+    change: dict[str, Any], words: str
+) -> None:
+    expected = decisions(TEN, **JUDGED)
+    found = agreement(changed(expected, 3, **change), expected)
+    assert found.same_decisions == 9
+    assert words in found.sentence
+    assert agreement(expected, expected).identical
+
+
+def test_what_a_session_says_and_research_does_not_is_not_compared() -> None:
+    live = changed(decisions(TEN, **JUDGED), 3, stop_loss=0.5, confidence=0.1, wanted=-1.0)
+    assert agreement(live, decisions(TEN)).identical
+
+
+def test_another_stop_explains_the_fills_that_follow() -> None:
+    expected = decisions(TEN, **JUDGED)
+    live = changed(expected, 3, stop_loss=0.5)
+    found = agreement(live, expected, NONE, fills((4, "stop_loss", -1, 100.0, 2.0)))
+    assert reasons(found)[-1].endswith("it follows from the decision at 2025-06-01 12:03:00")
+    said_alone = changed(expected, 3, why="HALTED")
+    found = agreement(said_alone, expected, NONE, fills((4, "stop_loss", -1, 100.0, 2.0)))
+    assert reasons(found)[-1].endswith("nothing but another broker or other code explains it")
+
+
 def test_decisions_that_only_one_of_them_made() -> None:
     live = [one for one in decisions(TEN) if one.time_ms != NOON + 3 * MINUTE]
-    found = agreement(live, decisions(TEN), missed={NOON + 3 * MINUTE: "the session was down"})
-    assert found.sentence.endswith(
-        "at 2025-06-01 12:03:00, because the decision was missed (the session was down)"
-    )
+    found = agreement(live, decisions(TEN))
+    assert found.sentence.endswith("at 2025-06-01 12:03:00, because the decision was missed")
     assert (found.decisions, found.same_decisions) == (10, 9)
     (why,) = reasons(agreement(decisions(TEN), decisions(TEN)[:9]))
     assert why == "research makes no decision at that time"

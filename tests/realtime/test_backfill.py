@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -168,6 +168,38 @@ def test_a_failure_is_said_and_asked_again_later_each_time(market: SyntheticMark
         assert [gap > wait for gap, wait in zip(gaps, (0.2, 0.4, 0.8, 1.6), strict=True)] == [
             True
         ] * 4
+
+
+def test_after_a_new_connection_nothing_waits_for_what_failed_before(
+    market: SyntheticMarket,
+) -> None:
+    """While the network is away each failure doubles the pause; when it is back, all is new."""
+    fault = Fault("http_500", where=KLINE, count=2)
+    with Sandbox(market, faults=(fault,)) as sandbox, filling(sandbox, again_s=600.0) as one:
+        sandbox.advance(MINUTE)
+        one.backfill.want([minutes(START, START + MINUTE)])
+        one.letters.wait(lambda _: one.letters.states() == ["failed"])
+        one.backfill.forget()
+        one.wait_for_answers(1)
+        assert one.backfill._failures == {}
+
+
+def test_trades_before_another_connection_are_another_question(market: SyntheticMarket) -> None:
+    """The first is on its way, or waits to be asked again, for as long as anybody looks."""
+    slow = Fault("slow", where="/v5/market/recent-trade", value=1.0)
+    with Sandbox(market, faults=(slow,)) as sandbox, filling(sandbox, again_s=600.0) as one:
+        sandbox.advance(MINUTE)
+        one.backfill.want([Ask("trades", "ETHUSDT", None, 1, 1)])
+        until(lambda: sandbox.counts["slow"] == 1)
+        for start in (2, 3):
+            one.backfill.want([Ask("trades", "ETHUSDT", None, start, start)])
+            one.letters.wait(is_answered(one, start))
+        one.letters.wait(is_answered(one, 1))
+
+
+def is_answered(one: Filling, start_ms: int) -> Callable[[object], bool]:
+    """Whether there is an answer to a question from a time on."""
+    return lambda _: any(each.content["start_ms"] == start_ms for each in one.answers)
 
 
 def test_a_ban_stops_all_questions_for_its_time(market: SyntheticMarket) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import websocket
+from answering import answering
 from listening import MINUTE, Heard, closed, until
 
 from mtf.realtime.bybit_stream import BybitStream, StreamError
@@ -253,6 +254,29 @@ def test_a_server_that_answers_no_ping_is_dead(market: SyntheticMarket) -> None:
             assert stream.ended.wait(3)
             gate.set()
         assert stream.failure == "no answer to a ping"
+
+
+def test_a_handshake_byte_by_byte_is_given_up_in_time() -> None:
+    with answering(b"HTTP/1.1 101 x\r\n" + b"X" * 4_000, every_s=0.05) as server:
+        with pytest.raises(StreamError, match="TimeoutError"):
+            BybitStream(f"ws://{server.host}", connect_timeout_s=2.0)
+        assert len(server.asked) == 1
+        assert server.said < 2_000
+
+
+def test_this_machine_is_reached_past_any_proxy(
+    market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(b"HTTP/1.1 200 OK\r\n\r\n") as proxy, Sandbox(market) as sandbox:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy.host}")
+        for url in (sandbox.websocket_url, sandbox.websocket_url.replace("127.0.0.1", "localhost")):
+            with suppress(StreamError):  # where this machine's name is another address
+                BybitStream(url).exit()
+        assert proxy.asked == []
+        assert sandbox.connects
 
 
 @pytest.mark.parametrize(

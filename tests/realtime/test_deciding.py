@@ -14,11 +14,13 @@ from mtf.market.timeframe import Timeframe
 from mtf.realtime.deciding import FIRST, MISSED, History, begin, deadline_ms, keep_deciding
 from mtf.realtime.decision import Decision
 from mtf.realtime.journal import Lines
-from mtf.realtime.session import Session, Terms
+from mtf.realtime.session import Session
+from mtf.realtime.terms import Terms
 
 FIRST_SLOT = 28_000_020
 START = FIRST_SLOT * MINUTE
-M1 = Timeframe.parse("1m")
+M1, S1 = Timeframe.parse("1m"), Timeframe.parse("1s")
+SLACK_MS = 250
 
 
 class Feed(Events):
@@ -118,7 +120,7 @@ def test_every_close_is_decided_once_after_the_delay(session_of: Any) -> None:
         made.append(decision)
         at.append(source.now_ms())
 
-    keep_deciding(session, source, decided, rounds(40))
+    keep_deciding(session, source, decided, rounds(40), SLACK_MS)
     assert [one.time_ms for one in made] == [START + n * MINUTE for n in range(len(made))]
     assert len(made) >= 5
     assert all(now >= one.time_ms + 2_000 for now, one in zip(at, made, strict=True))
@@ -131,7 +133,7 @@ def test_a_process_that_stood_still_says_what_it_missed(session_of: Any) -> None
     source._now_ms = START - 30_000
     assert begin(session, source, lambda: True)
     source.jumps[START + 62_001] = 10 * MINUTE + 30_000
-    keep_deciding(session, source, made.append, rounds(40))
+    keep_deciding(session, source, made.append, rounds(40), SLACK_MS)
     times = [one.time_ms for one in made]
     gone = [START + n * MINUTE for n in range(2, 11)]
     assert not set(times) & set(gone)
@@ -159,7 +161,7 @@ def test_what_takes_too_long_to_be_taken_is_missed(session_of: Any) -> None:
         return events
 
     source.take = slow  # type: ignore[method-assign]
-    keep_deciding(session, source, made.append, rounds(40))
+    keep_deciding(session, source, made.append, rounds(40), SLACK_MS)
     times = [one.time_ms for one in made]
     assert START + MINUTE in times
     assert START + 2 * MINUTE not in times
@@ -167,15 +169,38 @@ def test_what_takes_too_long_to_be_taken_is_missed(session_of: Any) -> None:
     assert START + 4 * MINUTE in times
 
 
-def test_an_order_whose_open_is_past_is_too_late(session_of: Any) -> None:
-    """Decided 2 s after the close, filled at the next minute's open: nobody decides after that."""
-    session, _ = session_of()
-    session.next_ms = START
-    assert deadline_ms(session) == START + MINUTE
-    session.terms = Terms("ETHUSDT", 90_000, False)
-    assert deadline_ms(session) == START + 2 * MINUTE
+@pytest.mark.parametrize(
+    ("delay_ms", "filled_on", "latest_ms"),
+    [
+        (2_000, M1, 60_000),  # the next minute's open
+        (90_000, M1, 120_000),
+        (0, M1, 250),  # it falls on the open itself: a moment is given, not a candle
+        (60_000, M1, 60_250),
+        (2_000, S1, 2_250),
+        (2_500, S1, 3_000),
+        (2_900, S1, 3_150),  # never less than the moment
+    ],
+)
+def test_an_order_whose_open_is_past_is_too_late(
+    delay_ms: int, filled_on: Timeframe, latest_ms: int
+) -> None:
+    """Decided some time after the close, filled at the first open from then on: by then it is."""
+    assert deadline_ms(START + delay_ms, filled_on, 250) == START + latest_ms
+
+
+def test_a_decision_after_the_open_that_it_would_be_filled_at_is_missed(session_of: Any) -> None:
+    """Without a delay the open is the close: three seconds later nobody could trade it any more."""
+    session, lines = session_of()
     session.terms = Terms("ETHUSDT", 0, False)
-    assert deadline_ms(session) == START + MINUTE
+    source, made = feed(), list[Decision]()
+    source._now_ms = START - 30_000
+    assert begin(session, source, lambda: True)
+    source.jumps[START + MINUTE] = 3_000
+    keep_deciding(session, source, made.append, rounds(40), SLACK_MS)
+    times = [one.time_ms for one in made]
+    assert times == [START, *(START + n * MINUTE for n in range(2, len(times) + 1))]
+    missed = [line for line in lines.written if line["kind"] == "missed"]
+    assert missed == [{"kind": "missed", "first_ms": START + MINUTE, "count": 1}]
 
 
 def test_a_history_is_noted_and_read_again(tmp_path: Path) -> None:

@@ -117,6 +117,66 @@ def test_the_file_of_a_symbol_is_the_one_that_the_evaluation_writes(
     assert DegradedTable.read(tmp_path, SPECS, "action", symbol) is not None
 
 
+def with_weights(text: str, weights: str) -> str:
+    """The file as it is written: every row says what was measured."""
+    header, *rows = text.splitlines()
+    return "\n".join([f"{header},weights", *(f"{row},{weights}" for row in rows)]) + "\n"
+
+
+def put(folder: Path, text: str, symbol: str | None = None) -> None:
+    (folder / named_after("degraded", symbol, "csv")).write_text(text)
+
+
+def decided_by(
+    folder: Path, symbol: str = "SOLUSDT", *, learned: bool = True
+) -> tuple[str | None, str]:
+    """The file that a session decides by whose weights are best-7, and what is said of it."""
+    table, note = DegradedTable.of_run(folder, SPECS, "action", "best-7", symbol, learned=learned)
+    return None if table is None else table.path.name, note
+
+
+def test_a_symbol_is_judged_by_its_own_table_first(tmp_path: Path, text: str) -> None:
+    assert decided_by(tmp_path) == (None, "")
+    put(tmp_path, with_weights(text, "best-7"))
+    assert decided_by(tmp_path) == ("degraded.csv", "")
+    put(tmp_path, with_weights(text, "best-7"), "SOLUSDT")
+    assert decided_by(tmp_path) == ("degraded_SOLUSDT.csv", "")
+    assert decided_by(tmp_path, "ETHUSDT") == ("degraded.csv", "")
+
+
+def test_a_symbol_that_was_not_learned_is_not_judged_by_those_that_were(
+    tmp_path: Path, text: str
+) -> None:
+    put(tmp_path, with_weights(text, "best-7"))
+    assert decided_by(tmp_path, learned=False) == (None, "")
+    put(tmp_path, with_weights(text, "best-7"), "SOLUSDT")
+    assert decided_by(tmp_path, learned=False) == ("degraded_SOLUSDT.csv", "")
+
+
+def test_a_table_of_other_weights_is_told_and_not_used(tmp_path: Path, text: str) -> None:
+    put(tmp_path, with_weights(text, "best-3"))
+    told = "degraded.csv was measured with best-3, the run decides by best-7: it is not used"
+    assert decided_by(tmp_path) == (None, told)
+    put(tmp_path, with_weights(text, "best-2"), "SOLUSDT")
+    own = "degraded_SOLUSDT.csv was measured with best-2, the run decides by best-7: it is not used"
+    assert decided_by(tmp_path) == (None, f"{own}; {told}")
+    put(tmp_path, with_weights(text, "best-7"))
+    assert decided_by(tmp_path) == ("degraded.csv", own)
+
+
+def test_a_table_that_does_not_name_its_weights_is_used_and_told(tmp_path: Path, text: str) -> None:
+    """Files of before name none."""
+    put(tmp_path, text)
+    told = "degraded.csv does not name the weights it was measured with: is it of best-7?"
+    assert decided_by(tmp_path) == ("degraded.csv", told)
+
+
+def test_a_table_of_two_measurements_is_none(tmp_path: Path, text: str) -> None:
+    mixed = with_weights(text, "best-7").replace("best-7", "best-3", 1)
+    with pytest.raises(DataError, match="it was measured with best-3 and best-7"):
+        read(tmp_path, mixed)
+
+
 def test_values_are_told_in_words(tmp_path: Path, text: str) -> None:
     action, candle = read(tmp_path, text), read(tmp_path, text, "candle")
     worth = degraded_table.Worth(0.0312, 0.0119, 0.0487)

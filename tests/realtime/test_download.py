@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -31,8 +32,10 @@ from fetching import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mtf.errors import ConfigError
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.download import SETTLE_MS, Wanted, fetch
+from mtf.realtime.frames import CLOCK_MS
 from mtf.realtime.kline import PAGE
 from mtf.realtime.rest import BannedError, ExchangeError, RefusedError, Rest
 from mtf.realtime.sandbox.faults import ROW_FAULTS, Fault
@@ -68,7 +71,8 @@ def history() -> SyntheticMarket:
 
 @pytest.fixture(scope="module")
 def wanted(history: SyntheticMarket) -> Wanted:
-    return Wanted("ETHUSDT", MINUTE, history.start_ms - SPAN_MS, history.start_ms)
+    end = history.start_ms - MINUTE_MS  # what closed just now is not asked for
+    return Wanted("ETHUSDT", MINUTE, end - SPAN_MS, end)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +94,7 @@ def test_seven_days_of_three_symbols_are_those_of_the_exchange(
     folder = real_data / "exchange"
     market = RecordedMarket(folder)
     week = [Wanted(s, MINUTE, market.start_ms, market.end_ms) for s in market.instruments]
-    with Sandbox(market, start_ms=market.end_ms) as sandbox:
+    with Sandbox(market, start_ms=market.end_ms + CLOCK_MS) as sandbox:
         found = fetch_from(sandbox, tmp_path, *week)
         assert [each.added for each in found] == [10_080] * 3
         assert len(sandbox.requests) == 1 + 3 * 11
@@ -343,6 +347,51 @@ def test_a_candle_that_closed_just_now_may_still_come(tmp_path: Path) -> None:
     assert (found.added, found.missing.spans) == (1, ())
 
 
+class Settling(SmallExchange):
+    """A candle has its last trades only 0.4 s after it closed."""
+
+    def get_kline(self, **asked: Any) -> dict[str, Any]:
+        true = self.rows
+        unsettled = (true[:, 0] <= self.now_ms - MINUTE_MS) & (
+            true[:, 0] > self.now_ms - MINUTE_MS - 400
+        )
+        self.rows = true.copy()
+        self.rows[unsettled, 5] -= 0.5
+        answer = super().get_kline(**asked)
+        self.rows = true
+        return answer
+
+
+def test_a_candle_is_stored_when_it_has_its_last_trades(tmp_path: Path) -> None:
+    rows = candles(30)
+    end = int(rows[9, 0])
+    exchange = Settling(rows, end)
+    wanted = Wanted("ETHUSDT", MINUTE, int(rows[0, 0]), None)
+    for after_ms, known in ((0, 9), (100, 9), (999, 9), (1_000, 10), (60_100, 10), (61_500, 11)):
+        exchange.now_ms = end + MINUTE_MS + after_ms
+        (found,) = fetch([wanted], Store(tmp_path), exchange.rest())
+        assert found.missing.spans == ()
+        np.testing.assert_array_equal(stored(tmp_path, "ETHUSDT"), rows[:known])
+
+
+def test_a_series_that_is_wanted_twice_is_asked_for_once(tmp_path: Path) -> None:
+    """Such as a symbol that is its own reference, over a longer time."""
+    rows = candles(3_001)
+    exchange = SmallExchange(rows, int(rows[-1, 0]) + MINUTE_MS // 2)
+    times = [int(rows[row, 0]) for row in (0, 1_000, 2_000, 3_000)]
+    wanted = [
+        Wanted("ETHUSDT", MINUTE, times[0], times[2]),
+        Wanted("ETHUSDT", MINUTE, times[1], times[3]),
+        Wanted("ETHUSDT", MINUTE, times[0], times[2]),
+    ]
+    planned: list[int] = []
+    found = fetch(wanted, Store(tmp_path), exchange.rest(), planned=planned.append)
+    assert planned == [3_000]
+    assert len(exchange.questions) == 3
+    assert [each.missing.spans for each in found] == [()] * 3
+    np.testing.assert_array_equal(stored(tmp_path, "ETHUSDT"), rows[:3_000])
+
+
 def test_a_page_of_nothing_but_nonsense_is_not_believed(tmp_path: Path) -> None:
     """Seconds for milliseconds, every time: nothing is stored, and nothing is called absent."""
     rows = candles(1_001)
@@ -384,7 +433,7 @@ def test_the_open_candle_is_never_stored_by_the_servers_clock(
 
 def test_a_longer_time_asks_for_both_ends_alone(market: SyntheticMarket, tmp_path: Path) -> None:
     hour = 60 * MINUTE_MS
-    with Sandbox(market) as sandbox:
+    with Sandbox(market, start_ms=START + CLOCK_MS) as sandbox:
         fetch_from(sandbox, tmp_path, Wanted("ETHUSDT", MINUTE, START - 9 * hour, START - 3 * hour))
         before = len(sandbox.requests)
         fetch_from(sandbox, tmp_path, Wanted("ETHUSDT", MINUTE, START - 12 * hour, START))
@@ -396,8 +445,17 @@ def test_a_longer_time_asks_for_both_ends_alone(market: SyntheticMarket, tmp_pat
 
 
 def test_a_symbol_that_does_not_exist_is_told(market: SyntheticMarket, tmp_path: Path) -> None:
+    nope = Wanted("NOPEUSDT", MINUTE, START - 2 * MINUTE_MS, START)
     with Sandbox(market) as sandbox, pytest.raises(RefusedError, match="symbol invalid"):
-        fetch_from(sandbox, tmp_path, Wanted("NOPEUSDT", MINUTE, START - MINUTE_MS, START))
+        fetch_from(sandbox, tmp_path, nope)
+
+
+def test_a_time_to_come_is_refused(market: SyntheticMarket, tmp_path: Path) -> None:
+    with Sandbox(market) as sandbox, asking(sandbox) as rest:
+        tomorrow = Wanted("ETHUSDT", Timeframe.parse("1m"), sandbox.clock.now_ms() + 86_400_000)
+        with pytest.raises(ConfigError, match="a time that has come: there it is 2025-"):
+            fetch([tomorrow], Store(tmp_path), lambda: rest)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_exchange_that_is_down_is_told_with_what_to_do(tmp_path: Path) -> None:

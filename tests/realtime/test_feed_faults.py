@@ -15,7 +15,7 @@ import pytest
 from feeding import assert_whole, feeding, quick, take_until
 
 from mtf.market.timeframe import Timeframe
-from mtf.realtime.events import Closed, Event, Key, Message
+from mtf.realtime.events import Closed, Event, Key, Message, NoCandle
 from mtf.realtime.intake import Intake
 from mtf.realtime.sandbox.faults import Fault
 from mtf.realtime.sandbox.server import Sandbox
@@ -33,6 +33,8 @@ KEYS: tuple[Key, ...] = (
     ("ETHUSDT", Timeframe.parse("1h")),
 )
 SINCE = {key: START - 30 * key[1].duration_ms for key in KEYS}
+SECOND_MS = 1_000
+SECONDS: Key = ("ETHUSDT", Timeframe.parse("1s"))
 CONNECTION = ("drop", "close", "bad_frame", "unknown_frame")
 LASTING = ("downtime", "stall", "frozen", "clock")
 CLOSED = ("lose", "twice", "late")
@@ -114,43 +116,85 @@ def assert_filled(events: Sequence[Event], messages: Sequence[Message]) -> int:
     return count
 
 
-def run(market: SyntheticMarket, seed: int) -> tuple[Counter[str], int, int]:
-    """One session; what was injected, how many candles are right, how many were filled in."""
-    kept, end = Kept(), START + LENGTH_MS
+def doubtful(faults: Sequence[Fault], time_ms: int) -> bool:
+    """Whether of a second nobody can say what it was.
+
+    Trades that a stream leaves out look like none; where the exchange's clock is ahead, but not of
+    its trades, they come after it said that their seconds are over.
+    """
+    spans = [(each.at_ms or 0, each.lasts_ms) for each in faults if each.kind == "stall"]
+    ahead = [each for each in faults if each.kind == "clock" and each.whole(0) > 0]
+    spans += [(each.at_ms or 0, each.lasts_ms + 2 * MINUTE) for each in ahead]
+    return any(at - SECOND_MS <= time_ms <= at + lasts for at, lasts in spans)
+
+
+def assert_seconds(
+    events: Sequence[Event], sandbox: Sandbox, faults: Sequence[Fault], end_ms: int
+) -> int:
+    """Seconds are told once and in order, as the exchange traded, or are a gap; how many."""
+    traded: Counter[int] = Counter()
+    for trades in sandbox.exchange.trades("ETHUSDT", START - 1, end_ms):
+        for time, size in zip(trades.time.tolist(), trades.size.tolist(), strict=True):
+            traded[time // SECOND_MS * SECOND_MS] += size
+    place, told = START, dict[int, float]()
+    for event in events:
+        if isinstance(event, NoCandle):
+            assert event.start_ms == place
+            place = event.end_ms
+        elif isinstance(event, Closed) and event.key == SECONDS:
+            assert event.open_ms[0] == place
+            told.update(zip(event.open_ms.tolist(), event.ohlcv[:, 4].tolist(), strict=True))
+            place = int(event.open_ms[-1]) + SECOND_MS
+    assert place > end_ms - 2 * MINUTE
+    sure = [each for each in told if each < end_ms - SECOND_MS and not doubtful(faults, each)]
+    lot = 10 ** -sandbox.exchange.market.instruments["ETHUSDT"].size_decimals
+    expected = [traded[each] * lot for each in sure]
+    np.testing.assert_allclose([told[each] for each in sure], expected, rtol=0, atol=1e-9)
+    return len(sure)
+
+
+def run(market: SyntheticMarket, seed: int) -> tuple[Counter[str], int, int, int]:
+    """One session: what was injected, candles that are right, those filled in, and seconds."""
+    kept, end, faults = Kept(), START + LENGTH_MS, schedule(seed)
 
     def done(events: Sequence[Event]) -> bool:
         return intake.caught_up(end) and sandbox.clock.now_ms() > end + MINUTE
 
-    intake = Intake(SINCE)
+    # Half a second of the wall clock: a busy machine lets trades wait, and they are not quiet then.
+    intake = Intake({**SINCE, SECONDS: START}, quiet_ms=MINUTE, patience_ms=5 * MINUTE)
     options: dict[str, Any] = {"record": kept, "stale_s": 20.0, "least_stale_s": 0.5, "ban_s": 0.5}
-    with Sandbox(market, start_ms=START, speed=SPEED, faults=tuple(schedule(seed))) as sandbox:
+    with Sandbox(market, start_ms=START, speed=SPEED, faults=tuple(faults)) as sandbox:
         with feeding(sandbox, intake, backoff=quick(seed=seed), **options) as feed:
             events: list[Event] = []
             while sandbox.clock.now_ms() < end:
                 events += feed.take(end, 0.2)
             take_until(feed, done, events)
         sandbox.schedule._armed.clear()  # what nobody met by now is not to meet the oracle
-        candles = assert_whole(events, sandbox, SINCE, end)
+        seconds = [each for each in events if getattr(each, "timeframe", None) == SECONDS[1]]
+        others = [each for each in events if getattr(each, "timeframe", None) != SECONDS[1]]
+        candles = assert_whole(others, sandbox, SINCE, end)
+        right = assert_seconds(seconds, sandbox, faults, end)
         connects = sandbox.connects
         if len(connects) > 1:
             assert (len(connects) - 1) / (connects[-1] - connects[0]) <= 1.0
-        return sandbox.counts, candles, assert_filled(events, kept.messages)
+        return sandbox.counts, candles, assert_filled(others, kept.messages), right
 
 
 def run_all(market: SyntheticMarket, seeds: Sequence[int], of: int) -> Counter[str]:
     """Several sessions, and a line that says what they came to."""
     injected: Counter[str] = Counter()
-    candles = filled = 0
+    candles = filled = seconds = 0
     for seed in seeds:
-        counts, right, asked = run(market, seed)
+        counts, right, asked, traded = run(market, seed)
         injected += counts
-        candles, filled = candles + right, filled + asked
+        candles, filled, seconds = candles + right, filled + asked, seconds + traded
     print(
         f"\n{len(seeds)} of {of} schedules, {injected.total()} faults injected "
         f"({len(injected)} kinds), {candles} candles, {filled} of them of outages: "
-        "0 lost, 0 duplicated"
+        f"0 lost, 0 duplicated; {seconds} seconds as they were traded"
     )
     assert filled > 5 * len(seeds)
+    assert seconds > 300 * len(seeds)
     return injected
 
 

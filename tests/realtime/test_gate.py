@@ -89,7 +89,7 @@ def test_a_derived_stream_goes_with_its_source_and_is_not_told_twice() -> None:
     assert verdict.weight(1.0) == 0.0
     assert verdict.why == (
         "1m is absent: without it the action is worth 0.002 nats [-0.01, 0.014], "
-        "so no position is held"
+        "so no position is wanted"
     )
 
 
@@ -138,7 +138,7 @@ def test_of_several_missing_what_is_whole_counts() -> None:
     late = judge({"1m": "late by 1", "5m": "late by 1", "btc": "late by 1"})
     assert not late.allowed
     assert late.why == "1m is late by 1 and btc is late by 1: no stream is whole, " + (
-        "so no position is held"
+        "so no position is wanted"
     )
     assert judge({"5m": "absent", "btc": "late by 1"}).why.endswith(
         "without them the action is worth 0.011 nats [0.001, 0.02], so decisions go on"
@@ -154,11 +154,11 @@ def test_what_was_not_measured_is_not_traded() -> None:
     verdict = judge({"btc": "absent"}, None)
     assert not verdict.allowed
     assert verdict.why == (
-        "btc is absent and nothing was measured without it, so no position is held: "
+        "btc is absent and nothing was measured without it, so no position is wanted: "
         "run mtf evaluate eth --degraded"
     )
     some = replace(TABLE, worth={})  # of many streams only some sets are measured
-    unmeasured = "btc is absent and nothing was measured without it, so no position is held"
+    unmeasured = "btc is absent and nothing was measured without it, so no position is wanted"
     assert judge({"btc": "absent"}, some).why == unmeasured
     nothing = Worth(math.nan, math.nan, math.nan)
     undefined = replace(TABLE, worth={Cell("present", ("1m", "5m")): nothing})
@@ -172,7 +172,7 @@ def test_a_value_of_unknown_certainty_is_not_traded() -> None:
     assert not verdict.allowed
     assert verdict.why == (
         "btc is absent: without it the action is worth 0.031 nats, measured on less than two "
-        "days, so no position is held"
+        "days, so no position is wanted"
     )
 
 
@@ -194,7 +194,10 @@ def test_a_value_of_unknown_certainty_is_not_traded() -> None:
 def test_clocks_that_disagree_stop_every_order(offset_ms: int, words: str) -> None:
     verdict = judge(offset_ms=offset_ms)
     assert verdict.allowed == verdict.orders == (not words)
-    told = f"this machine's clock is {words}, so no order is sent: set the clock by NTP"
+    told = (
+        f"this machine's clock is {words}, so no order is made, not even on paper: set the clock "
+        "by NTP, or begin with --new where a stand-in was started again"
+    )
     assert verdict.halted == (told if words else "")
 
 
@@ -204,7 +207,7 @@ def test_nothing_closed_for_two_intervals_halts_until_something_does() -> None:
     assert not verdict.allowed
     assert verdict.weight(1.0) == 0.0
     assert verdict.why == (
-        "nothing of ETHUSDT 1m closed for two intervals or more, so no position is held"
+        "nothing of ETHUSDT 1m closed for two intervals or more, so no position is wanted"
     )
     assert judge().allowed
 
@@ -222,7 +225,7 @@ def test_nothing_closed_for_two_intervals_halts_until_something_does() -> None:
 def test_the_state_of_the_candles_that_decide(state: State, words: str) -> None:
     verdict = judge(state=state, since_last_close_ms=MS)
     assert verdict.allowed == (not words)
-    assert verdict.halted == (f"{words}, so no position is held" if words else "")
+    assert verdict.halted == (f"{words}, so no position is wanted" if words else "")
 
 
 @pytest.mark.parametrize("state", ["starting", "filling"])
@@ -237,9 +240,10 @@ def test_all_reasons_are_told_the_gravest_first() -> None:
     assert math.isnan(verdict.weight(1.0))  # no order: neither into a position nor out of one
     assert verdict.why.split("; ") == [
         "this machine's clock is 2,500 ms ahead of the exchange's, more than 1,000 ms, so no "
-        "order is sent: set the clock by NTP",
-        "nothing of ETHUSDT 1m closed for two intervals or more, so no position is held",
-        "ETHUSDT 1m is frozen: nothing traded for two intervals, so no position is held",
+        "order is made, not even on paper: set the clock by NTP, or begin with --new where a "
+        "stand-in was started again",
+        "nothing of ETHUSDT 1m closed for two intervals or more, so no position is wanted",
+        "ETHUSDT 1m is frozen: nothing traded for two intervals, so no position is wanted",
         f"btc is absent: without it {OF_TWO}, which is enough",
     ]
 

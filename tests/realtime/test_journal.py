@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mtf.errors import DataError
 from mtf.market.timeframe import Timeframe
 from mtf.realtime.decision import Decision
-from mtf.realtime.events import Closed, FundingRate, NoCandle
+from mtf.realtime.events import Closed, FundingKnown, FundingRate, NoCandle
 from mtf.realtime.journal import (
     Journal,
     Lines,
@@ -67,6 +67,7 @@ def test_what_an_account_is_traded_on_comes_back() -> None:
         Closed("ETHUSDT", M1, np.array([60_000, 120_000]), rows, 180_050, "stream"),
         NoCandle("ETHUSDT", M1, 180_000, 240_000, 300_000),
         FundingRate("ETHUSDT", 0, -0.0001, 12_000),
+        FundingKnown("ETHUSDT", 3_600_000, 12_000),
     )
     for event in told:
         lines = Lines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,19 @@ def test_a_book_with_a_change_that_was_missed_is_none_until_the_next_whole_one(
     book.apply("delta", data(41, [["97", "5"]], []))
     assert ([*usable, book.usable], book.missed) == ([False, False, True, True], 1)
     assert row_of(book) == ([99, 98, 97], [1, 2, 5], [101, 102], [3, 4])
+
+
+def test_a_change_that_comes_twice_counts_once() -> None:
+    change = data(11, [["99", "0"], ["97", "5"]], [])
+    book = LiveBook()
+    book.apply("snapshot", WHOLE)
+    for again in (change, copy.deepcopy(change)):
+        book.apply("delta", again)
+    book.apply("delta", data(12, [["96", "1"]], []))
+    assert row_of(book) == ([98, 97, 96], [2, 5, 1], [101, 102], [3, 4])
+    assert (book.usable, book.missed) == (True, 0)
+    book.apply("delta", data(12, [["96", "2"]], []))  # another change of that number
+    assert (book.usable, book.missed) == (False, 1)
 
 
 def test_the_update_number_1_is_a_whole_book() -> None:
@@ -237,7 +251,7 @@ def test_a_book_that_missed_a_change_is_made_whole_by_another_connection(
     assert kept["BTCUSDT"] == sum(len(read(file)[0]) for file in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("fault", ["", "lose", "book_reset"])
+@pytest.mark.parametrize("fault", ["", "lose", "book_reset", "twice"])
 def test_the_book_of_the_stand_in(market: SyntheticMarket, tmp_path: Path, fault: str) -> None:
     with Sandbox(market) as sandbox:
         if fault:

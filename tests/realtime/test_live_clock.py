@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 from feeding import Letters
 from fetching import QuickTime, asking
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from listening import until
 
-from mtf.errors import MtfError
+from mtf.errors import ConfigError, MtfError
 from mtf.realtime.bybit_client import BybitClient
 from mtf.realtime.events import Message
 from mtf.realtime.inbox import Inbox
@@ -244,11 +246,15 @@ class Told:
         return START + round(at_ms) + self.wrong.get(self.asked, 0), at_ms, 5.0 - self.asked
 
 
-@pytest.mark.parametrize(("number", "asked"), [(1, 4), (2, 4), (3, 4), (4, 5)])
+@pytest.mark.parametrize(("number", "asked"), [(1, 4), (2, 4), (3, 5), (4, 5)])
 def test_one_wrong_answer_is_asked_again_at_once(
     monkeypatch: pytest.MonkeyPatch, number: int, asked: int
 ) -> None:
-    """The third is said to be the most exact of the first three; a message asks for the fourth."""
+    """The third is said to be the most exact of the first three; a message asks for the fourth.
+
+    A third that is wrong looks like another speed at first, of which one more question makes sure.
+    """
+    monkeypatch.setattr("mtf.realtime.live_clock.RATE_S", 0.0)
     told, clock = Told({number: HOUR_MS}), LiveClock(rehearsal=True)
     letters = Letters(Inbox(clock))
     with asking_told(monkeypatch, told) as rest:
@@ -263,8 +269,120 @@ def test_one_wrong_answer_is_asked_again_at_once(
     assert told.asked == asked
 
 
+class Running:
+    """REST of a stand-in whose time runs at a rate of its own, each answer on its way for a while.
+
+    Args:
+        outside: where time passes.
+        rate: market seconds a second.
+        ways_s: of each question and its answer together; the last one for all that follow.
+        jumped: what its clock is ahead from the n-th question on, in ms.
+        pause_s: between two questions, as the pace has it.
+    """
+
+    def __init__(
+        self,
+        outside: QuickTime,
+        rate: float,
+        ways_s: Sequence[float] = (0.004,),
+        jumped: Mapping[int, int] = MappingProxyType({}),
+        pause_s: float = 0.02,
+    ) -> None:
+        self.outside, self.rate, self.pause_s = outside, rate, pause_s
+        self.ways_s, self.jumped, self.asked = list(ways_s), jumped, 0
+        self.began_s = outside.monotonic()
+
+    def server_time(self, reading: Callable[[], float]) -> tuple[int, float, float]:
+        self.outside.sleep(self.pause_s)
+        self.asked += 1
+        way_s = self.ways_s.pop(0) if len(self.ways_s) > 1 else self.ways_s[0]
+        asked = reading()
+        self.outside.sleep(0.9 * way_s)  # it is not halfway that the clock is read
+        ahead = max((number for number in self.jumped if number <= self.asked), default=0)
+        passed_ms = 1_000 * self.rate * (self.outside.monotonic() - self.began_s)
+        server_ms = START + int(passed_ms) + self.jumped.get(ahead, 0)
+        self.outside.sleep(0.1 * way_s)
+        answered = reading()
+        return server_ms, (asked + answered) / 2, (answered - asked) / 2
+
+
+def begun(
+    monkeypatch: pytest.MonkeyPatch, speed: float, running: Running, rehearsal: bool = True
+) -> None:
+    """Measure for the first time, by a clock that is to run at a speed."""
+    monkeypatch.setattr("mtf.realtime.live_clock.RATE_S", 0.0)
+    clock = LiveClock(speed, running.outside, rehearsal=rehearsal)
+    with asking_told(monkeypatch, running) as rest:
+        keeper = ClockKeeper(clock, rest, Inbox(clock))
+        keeper.start()
+        keeper.stop()
+
+
+@pytest.mark.parametrize(
+    ("speed", "rate", "words"),
+    [
+        (1.0, 60.0, "found --speed 1, but the exchange's time runs at 60x"),
+        (60.0, 1.0, "found --speed 60, but the exchange's time runs at 1x"),
+        (60.0, 100.0, "found --speed 60, but the exchange's time runs at 100x"),
+        (10.0, 0.5, "found --speed 10, but the exchange's time runs at 0.5x"),
+    ],
+)
+def test_a_stand_in_of_another_speed_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, speed: float, rate: float, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        begun(monkeypatch, speed, Running(QuickTime(), rate))
+    assert caught.value.found == words
+    assert caught.value.todo == f"say --speed {rate:g}"
+
+
+@pytest.mark.parametrize(
+    ("speed", "rate", "options"),
+    [
+        (1.0, 0.0, {}),  # a stand-in that stands still
+        (60.0, 0.0, {}),
+        (60.0, 57.0, {}),
+        (60.0, 60.0, {"jumped": {2: 60_000}}),  # its clock is put on between two answers
+        (60.0, 60.0, {"jumped": {3: 60_000, 4: 0}}),  # and back
+        (60.0, 60.0, {"jumped": {1: -10_000, 2: 0}}),
+        (60.0, 60.0, {"jumped": {3: -60_000, 4: 0}}),
+        (1.0, 1.0, {"jumped": {2: 3_600_000, 3: 0}}),
+        (1.0, 1.5, {"ways_s": [5.0]}),  # answers that take too long to tell
+    ],
+)
+def test_what_is_no_other_speed(
+    monkeypatch: pytest.MonkeyPatch, speed: float, rate: float, options: dict[str, Any]
+) -> None:
+    begun(monkeypatch, speed, Running(QuickTime(), rate, **options))
+
+
+def test_the_exchange_itself_has_one_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(monkeypatch, 1.0, Running(QuickTime(), 60.0), rehearsal=False)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
+@given(
+    speed=st.sampled_from([0.5, 1.0, 10.0, 60.0, 1_000.0]),
+    ways_s=st.lists(st.floats(0.0, 3.0), min_size=3, max_size=6),
+    pause_s=st.floats(0.0, 0.02),
+)
+def test_no_load_makes_the_right_speed_look_wrong(
+    monkeypatch: pytest.MonkeyPatch, speed: float, ways_s: list[float], pause_s: float
+) -> None:
+    begun(monkeypatch, speed, Running(QuickTime(), speed, ways_s, pause_s=pause_s))
+
+
+def test_a_stand_ins_own_speed_is_found_by_its_answers(market: SyntheticMarket) -> None:
+    clock = LiveClock(rehearsal=True)
+    with Sandbox(market, speed=600.0) as sandbox:
+        rest = Rest(BybitClient(sandbox.url))
+        with pytest.raises(ConfigError, match=r"exchange's time runs at [0-9]+x"):
+            ClockKeeper(clock, rest, Inbox(clock)).start()
+        rest.close()
+
+
 @contextmanager
-def asking_told(monkeypatch: pytest.MonkeyPatch, told: Told) -> Iterator[Rest]:
+def asking_told(monkeypatch: pytest.MonkeyPatch, told: Told | Running) -> Iterator[Rest]:
     """A ``Rest`` that asks nobody."""
     rest = Rest(BybitClient("http://127.0.0.1:1"))
     monkeypatch.setattr(rest, "server_time", told.server_time)

@@ -390,6 +390,24 @@ def test_silence_is_noticed_mended_and_filled(market: SyntheticMarket) -> None:
         assert len(sandbox.connects) >= 2
 
 
+def test_a_new_connection_asks_at_once_for_what_failed_before(market: SyntheticMarket) -> None:
+    options: dict[str, Any] = {"again_s": 600.0, "longest_again_s": 600.0}
+    with (
+        Sandbox(market, start_ms=NOW) as sandbox,
+        feeding(sandbox, Intake({ETH: START}), **options) as feed,
+    ):
+        until(lambda: len(sandbox.subscribed) == 1)
+        lost = Fault("lose", where="kline.1.ETHUSDT/closed")
+        sandbox.inject(lost, Fault("http_500", where=KLINE, count=3))
+        sandbox.advance(MINUTE)
+        sandbox.advance(10_000)
+        events = take_until(feed, lambda told: words(told, "REST"))
+        sandbox.inject(Fault("drop"))
+        sandbox.advance(1_000)
+        take_until(feed, up_to(START + MINUTE, ETH), events)
+        assert sources(events, ETH, START) == ["answer"]
+
+
 def test_one_silent_topic_is_asked_for_and_ends_nothing(market: SyntheticMarket) -> None:
     options: dict[str, Any] = {"stale_s": 0.5, "least_stale_s": 0.5}
     with (

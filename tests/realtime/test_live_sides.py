@@ -83,7 +83,8 @@ def test_a_session_says_with_its_side_inputs_what_batches_say(
     expected = batch_predictions(config, model, as_decided(candles, DELAY_MS), TIMES)
     said = np.array([list(row.values()) for row in rows])
     assert np.abs(said - np.stack(list(expected.arrays.values()), axis=1)).max() <= EQUAL
-    missing = batch_predictions(config, model, as_decided(candles, DELAY_MS), TIMES, sides=())
+    bare = config.model_copy(update={"side_inputs": {}})
+    missing = batch_predictions(bare, model, as_decided(candles, DELAY_MS), TIMES)
     assert np.abs(said - np.stack(list(missing.arrays.values()), axis=1)).max() > 1e-4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from messages import START, answer, connection, sent, told
+from messages import START, answer, connection, sent, text, told
 
 from mtf.market.timeframe import Timeframe
 from mtf.market.trade_candles import TradeCandles, TradeRows
@@ -42,10 +43,18 @@ def trade(second: float, price: float, size: float = 1.0, **parts: Any) -> dict[
     return row | parts
 
 
-def stream(*trades: dict[str, Any], at: float | None = None) -> Message:
+def stream(
+    *trades: dict[str, Any], at: float | None = None, sent_at: float | None = None
+) -> Message:
     """A message of trades, which arrives a tenth of a second after the last of them."""
     at_ms = trades[-1]["T"] + 100 if at is None else ms(at)
-    return sent("publicTrade.ETHUSDT", list(trades), at_ms)
+    ts = None if sent_at is None else ms(sent_at)
+    return sent("publicTrade.ETHUSDT", list(trades), at_ms, ts=ts)
+
+
+def word(at: float, ts: object = None) -> Message:
+    """A message that says no more than that the exchange sent it; ``ts`` is in ms."""
+    return sent("publicTrade.ETHUSDT", [], ms(at), ts=ts)
 
 
 def rest(*trades: dict[str, Any], opened: float, at: float) -> Message:
@@ -104,19 +113,118 @@ def test_a_second_closes_with_a_trade_of_a_later_one_and_the_grace() -> None:
     assert seconds(events) == [(0, [10.0, 12.0, 8.0, 8.0, 2.5]), (1, [11.0, 11.0, 11.0, 11.0, 1.0])]
 
 
-def test_time_alone_closes_a_second_whose_grace_is_over() -> None:
+def test_time_alone_closes_nothing_but_a_word_that_was_sent_after_the_grace() -> None:
     taking = begun()
     taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
-    assert told(taking.advance(ms(1.999))) == []
-    assert seconds(taking.advance(ms(2))) == [(0, [10.0, 10.0, 10.0, 10.0, 1.0])]
+    assert told(taking.advance(ms(60))) == []  # what was sent by then may be on its way
+    assert told(taken(taking, word(60.0, ms(1.999)))) == []
+    assert seconds(taken(taking, word(60.1, ms(2)))) == [(0, [10.0, 10.0, 10.0, 10.0, 1.0])]
 
 
 def test_seconds_without_a_trade_are_flat_while_the_connection_lives() -> None:
     taking = begun(quiet_ms=3_000)
     taken(taking, stream(trade(0.2, 10.0)))
     assert told(taking.advance(ms(20))) == []  # not a word: is there a connection at all?
-    heard = sent("publicTrade.ETHUSDT", [], ms(20))
-    assert [second for second, _ in seconds(taken(taking, heard))] == list(range(17))
+    assert [second for second, _ in seconds(taken(taking, word(20.0)))] == list(range(17))
+
+
+def stalled(*before: Message) -> list[Event]:
+    """A second of trades, and eleven in which nothing comes; then all that was sent, at once."""
+    taking = begun()
+    events = taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)), *before)
+    late = [trade(2.2, 12.0), trade(2.7, 13.0), trade(5.4, 14.0), trade(11.6, 15.0)]
+    for number, each in enumerate(late):
+        sent_at = (each["T"] - START) / 1_000 + 0.1
+        events += taken(taking, stream(each, at=12.0 + number / 1_000, sent_at=sent_at))
+    return events
+
+
+TOLD_LATE = [
+    (0, [10.0] * 4 + [1.0]),
+    (1, [11.0] * 4 + [1.0]),
+    (2, [12.0, 13.0, 12.0, 13.0, 2.0]),
+    *[(second, [13.0] * 4 + [0.0]) for second in (3, 4)],
+    (5, [14.0] * 4 + [1.0]),
+    *[(second, [14.0] * 4 + [0.0]) for second in (6, 7, 8, 9)],
+]
+
+
+def test_a_network_that_stalls_makes_no_second_wrong() -> None:
+    events = stalled()
+    assert seconds(events) == TOLD_LATE
+    assert (gaps(events), faults(events)) == ([], [])
+
+
+def test_a_process_that_was_stopped_makes_no_second_wrong() -> None:
+    """Before anything of what waits is read, somebody looks at the clock."""
+    taking = begun()
+    events = taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
+    events += taking.advance(ms(40))
+    events += taken(taking, stream(trade(2.2, 12.0), at=40.0, sent_at=2.3))
+    events += taking.advance(ms(50))  # stopped again, in the middle of what waited
+    events += taken(taking, stream(trade(2.9, 13.0), at=50.0, sent_at=3.0))
+    events += taken(taking, stream(trade(49.9, 14.0), at=50.001, sent_at=50.0))
+    assert seconds(events)[:3] == [
+        (0, [10.0] * 4 + [1.0]),
+        (1, [11.0] * 4 + [1.0]),
+        (2, [12.0, 13.0, 12.0, 13.0, 2.0]),
+    ]
+    assert seconds(events)[3:] == [(second, [13.0] * 4 + [0.0]) for second in range(3, 49)]
+    assert (gaps(events), faults(events)) == ([], [])
+
+
+def test_what_other_topics_sent_closes_no_second_before_the_trades_had_their_time() -> None:
+    """Of a burst the last candle comes first: trades sent up to five seconds before may follow."""
+    events = stalled(word(12.0, ms(7.1)))
+    assert seconds(events) == TOLD_LATE
+    assert faults(events) == []
+
+
+@pytest.mark.parametrize("ts", ["absent", 0, -5, 10**30, 1.5, True, None, [], {}, "now"])
+def test_a_message_that_does_not_say_when_it_was_sent_says_nothing_of_time(ts: object) -> None:
+    taking = begun()
+    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
+    content = {"topic": "publicTrade.ETHUSDT", "data": [trade(30.2, 12.0)], "ts": ts}
+    if ts == "absent":
+        del content["ts"]
+    events = taking.take(text(json.dumps(content), ms(31)))
+    if ts != 10**30:
+        assert told(events) == []
+        events = taken(taking, word(31.1))
+    assert seconds(events)[:2] == [(0, [10.0] * 4 + [1.0]), (1, [11.0] * 4 + [1.0])]
+    assert seconds(events)[-1] == (29, [11.0] * 4 + [0.0])
+    assert faults(events) == []
+
+
+def test_a_message_sent_in_the_future_was_sent_when_it_arrived() -> None:
+    taking = begun()
+    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
+    events = taken(taking, word(4.0, ms(3_600)))
+    assert [second for second, _ in seconds(events)] == [0]
+    events = taken(taking, stream(trade(4.5, 12.0)), stream(trade(7.5, 12.0)))
+    assert seconds(events)[-3:] == [
+        (3, [11.0] * 4 + [0.0]),
+        (4, [12.0] * 4 + [1.0]),
+        (5, [12.0] * 4 + [0.0]),
+    ]
+    assert faults(events) == []
+
+
+def test_trades_of_a_time_that_a_machine_which_slept_does_not_know_of_yet_count() -> None:
+    """Our clock stood still for a minute, and is set right three seconds later."""
+    taking = begun()
+    events = taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
+    events += taken(taking, stream(trade(61.2, 12.0), at=1.3, sent_at=61.3))
+    events += taken(taking, stream(trade(63.2, 13.0), at=3.3, sent_at=63.3))
+    assert [second for second, _ in seconds(events)] == [0, 1]
+    events += taken(taking, stream(trade(65.2, 14.0), at=65.3))
+    assert seconds(events)[-4:] == [
+        (60, [11.0] * 4 + [0.0]),
+        (61, [12.0] * 4 + [1.0]),
+        (62, [12.0] * 4 + [0.0]),
+        (63, [13.0] * 4 + [1.0]),
+    ]
+    assert (gaps(events), faults(events)) == ([], [])
 
 
 def test_trades_that_come_again_count_once() -> None:
@@ -158,6 +266,16 @@ def test_a_trade_that_is_none_is_said_and_those_beside_it_count(parts: dict[str,
     assert faults(events) == ["bad trade"]
 
 
+@pytest.mark.parametrize("odd", ["\ud800", "\x00", "", "x" * 10_000, " "])
+def test_whatever_id_a_trade_has_it_counts_once(odd: str) -> None:
+    """A lone half of a pair can't be written down in any encoding."""
+    taking = begun()
+    twice = stream(trade(0.2, 10.0, i=odd))
+    events = taken(taking, twice, twice, stream(trade(2.5, 11.0)))
+    assert seconds(events) == [(0, [10.0] * 4 + [1.0])]
+    assert faults(events) == []
+
+
 def test_history_begins_with_the_oldest_trade_that_rest_tells() -> None:
     taking = intake(since=-60)
     assert taking.wanted(ms(-1)) == []
@@ -169,21 +287,22 @@ def test_history_begins_with_the_oldest_trade_that_rest_tells() -> None:
     told_by_rest = [trade(-2.5, 10.0), trade(-1.5, 11.0), trade(0.5, 12.0)]
     events = taken(taking, rest(*told_by_rest, opened=-1, at=1.2))
     assert gaps(events) == [(-60, -2)]  # second -3 may have had trades that did not fit
-    assert seconds(events) == [(-2, [11.0] * 4 + [1.0]), (-1, [11.0] * 4 + [0.0])]
+    assert seconds(events) == [(-2, [11.0] * 4 + [1.0])]  # the stream's last word is of 0.6
     assert taking.wanted(ms(1.2)) == []
-    assert seconds(taken(taking, stream(trade(2.1, 13.0)))) == [(0, [12.0] * 4 + [1.0])]
+    events = taken(taking, stream(trade(2.1, 13.0)))
+    assert seconds(events) == [(-1, [11.0] * 4 + [0.0]), (0, [12.0] * 4 + [1.0])]
 
 
 def test_rest_fills_an_outage_that_its_trades_reach_back_over() -> None:
     taking = begun()
-    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
-    events = taken(taking, connection("lost", ms(3), "reset"))
+    events = taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)), word(2.2))
     assert seconds(events) == [(0, [10.0] * 4 + [1.0])]
-    assert states(events) == ["lost"]
+    events = taken(taking, connection("lost", ms(3), "reset"))
+    assert (told(events), states(events)) == ([], ["lost"])
     assert states(taken(taking, connection("open", ms(8)))) == ["filling"]
     taken(taking, stream(trade(8.4, 14.0)))
     missed = [trade(0.2, 10.0), trade(1.1, 11.0), trade(1.8, 12.0), trade(6, 13.0)]
-    events = taken(taking, rest(*missed, trade(8.4, 14.0), opened=8, at=9))
+    events = taken(taking, rest(*missed, trade(8.4, 14.0), opened=8, at=9), word(9.1))
     assert gaps(events) == []
     assert seconds(events) == [
         (1, [11.0, 12.0, 11.0, 12.0, 2.0]),
@@ -201,7 +320,7 @@ def test_newest_trades_that_end_before_the_stream_begins_are_asked_for_again() -
     events = taken(taking, rest(*old, opened=10, at=10.9))  # REST is two seconds behind
     assert (told(events), gaps(events), len(taking.wanted(ms(11)))) == ([], [], 1)
     new = [*old, trade(8.9, 105.0), trade(9.9, 106.0), trade(10.4, 110.0)]
-    events = taken(taking, rest(*new, opened=10, at=12))
+    events = taken(taking, rest(*new, opened=10, at=12), word(12.1))
     assert gaps(events) == [(0, 6)]
     assert seconds(events) == [
         (6, [101.0] * 4 + [1.0]),
@@ -216,17 +335,18 @@ def test_rest_that_stays_behind_the_stream_makes_a_gap() -> None:
     taken(taking, connection("open", ms(10)), stream(trade(10.4, 110.0)))
     events = taken(taking, rest(trade(5.1, 100.0), opened=10, at=19.9))
     assert (told(events), gaps(events)) == ([], [])
-    events = taken(taking, stream(trade(21.5, 111.0)))
-    assert gaps(events) == [(0, 10)]
-    assert seconds(events)[0] == (10, [110.0] * 4 + [1.0])
+    events = taken(taking, stream(trade(21.5, 111.0)), stream(trade(23.5, 112.0)))
+    assert gaps(events) == [(0, 11)]  # of second 10 trades may be missing
+    assert seconds(events)[0] == (11, [110.0] * 4 + [0.0])
+    assert seconds(events)[-2:] == [(20, [110.0] * 4 + [0.0]), (21, [111.0] * 4 + [1.0])]
 
 
 def test_what_no_trades_reach_back_to_is_a_gap() -> None:
     taking = begun()
-    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
+    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)), word(2.2))
     taken(taking, connection("lost", ms(3), "reset"), connection("open", ms(8)))
     taken(taking, stream(trade(8.4, 14.0)))
-    events = taken(taking, rest(trade(6, 13.0), trade(8.4, 14.0), opened=8, at=9))
+    events = taken(taking, rest(trade(6, 13.0), trade(8.4, 14.0), opened=8, at=9), word(9.1))
     assert gaps(events) == [(1, 7)]
     assert seconds(events) == [(7, [13.0] * 4 + [0.0])]
 
@@ -245,15 +365,31 @@ def test_the_newest_trade_of_rest_may_be_days_old_but_not_of_1970() -> None:
 
 def test_without_an_answer_an_outage_is_a_gap_after_a_while() -> None:
     taking = begun(patience_ms=10_000)
-    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
+    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)), word(2.2))
     taken(taking, connection("lost", ms(3), "reset"), connection("open", ms(8)))
-    taken(taking, stream(trade(9.4, 14.0)))
+    taken(taking, stream(trade(9.4, 14.0)), stream(trade(12.4, 15.0)))
     assert gaps(taking.advance(ms(17.9))) == []
     events = taking.advance(ms(18))
-    assert gaps(events) == [(1, 8)]
-    events += taken(taking, stream(trade(20.1, 15.0)))
-    assert gaps(events) == [(1, 8), (8, 9)]  # nothing says what the price was before 9.4
-    assert seconds(events)[0] == (9, [14.0] * 4 + [1.0])
+    assert gaps(events) == [(1, 10)]
+    assert seconds(events) == [(10, [14.0] * 4 + [0.0])]
+
+
+def test_after_an_outage_seconds_begin_behind_a_trade_that_was_heard() -> None:
+    """Ours is two seconds behind: what it calls 8.1 is 10.1, and no trade of before was heard."""
+    taking = begun(patience_ms=10_000)
+    taken(taking, stream(trade(0.2, 10.0)), connection("lost", ms(3), "reset"))
+    taken(taking, connection("open", ms(8.1)))
+    assert gaps(taking.advance(ms(40)) + taken(taking, word(40.1, ms(10.2)))) == []
+    events = taken(taking, stream(trade(10.6, 14.0), at=40.2, sent_at=10.7))
+    assert gaps(events) == [(0, 11)]
+    events = taken(taking, stream(trade(12.8, 15.0), at=40.8), stream(trade(14.5, 15.0)))
+    assert seconds(events)[:2] == [(11, [14.0] * 4 + [0.0]), (12, [15.0] * 4 + [1.0])]
+
+
+def test_an_answer_without_a_trade_is_none() -> None:
+    taking = intake()
+    taken(taking, connection("open", ms(0)), rest(opened=0, at=5.1))
+    assert len(taking.wanted(ms(5.2))) == 1
 
 
 def test_an_answer_to_a_question_of_an_earlier_connection_is_not_taken() -> None:
@@ -261,32 +397,38 @@ def test_an_answer_to_a_question_of_an_earlier_connection_is_not_taken() -> None
     taken(taking, connection("lost", ms(3), "reset"), connection("open", ms(8)))
     taken(taking, connection("lost", ms(9), "reset"), connection("open", ms(12)))
     assert told(taken(taking, rest(trade(-5, 9.0), opened=8, at=12.1))) == []
-    assert len(told(taken(taking, rest(trade(-5, 9.0), trade(14, 9.0), opened=12, at=15)))) == 14
+    right = rest(trade(-5, 9.0), trade(14, 9.0), opened=12, at=15)
+    assert len(told(taken(taking, right, word(15)))) == 14
 
 
 def test_staleness_when_no_trade_comes() -> None:
     taking = begun()
-    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)))
-    taking.advance(ms(2))
-    limit = 1 + 2 + 1 + 5  # the second that is next, two more, the grace, and a quiet while
+    taken(taking, stream(trade(0.2, 10.0)), stream(trade(1.1, 11.0)), word(1.4))
+    limit = 1.4 + 2 + 1 + 5  # the last word, two seconds, the grace, and a quiet while
     assert states(taking.advance(ms(limit) - 1)) == []
     assert states(taking.advance(ms(limit))) == ["stale"]
 
 
 class TradeWorld:
-    """A minute of trades, told with duplicates, disorder and outages."""
+    """A minute of trades, told with duplicates, disorder, outages and stalls.
+
+    In a stall nothing arrives, while time passes; then all that was sent does, at once, or never.
+    Another topic speaks, too, before the trades of the same moment.
+    """
 
     def __init__(self, seed: int, newest: int, lag: float) -> None:
         self.random, self.newest, self.lag = random.Random(seed), newest, lag
         seconds = sorted(self.random.uniform(-20, 60) for _ in range(200))
         self.trades = [trade(at, round(self.random.uniform(90, 110), 1)) for at in seconds]
-        self.intake = intake()
+        self.intake = intake(books=["BTCUSDT"])
         self.events: list[Event] = []
+        self.held: list[tuple[str, Any, int]] = []
+        self.stalls = 0
 
     def run(self) -> None:
-        """Frame by frame; now and then there is no connection for some seconds."""
+        """Step by step; now and then there is no connection for some seconds, or it stalls."""
         self.open(0.0)
-        back, last = 0.0, 0.0
+        back, last, stalled = 0.0, 0.0, 0.0
         while (now := last + self.random.uniform(0.05, 0.8)) < 75:
             heard = [each for each in self.trades if ms(last) < each["T"] <= ms(now)]
             last = now
@@ -295,24 +437,40 @@ class TradeWorld:
             if back:
                 self.open(now)
                 back = 0.0
-            self.tell(heard, now)
+            self.send(heard, now)
             for _ in self.intake.wanted(ms(now)):
                 self.take(self.answered(now))
             self.events += self.intake.advance(ms(now))
+            if now >= stalled:
+                self.arrive(now)
+                if self.random.random() < 0.04:
+                    stalled, self.stalls = now + self.random.uniform(0, 12), self.stalls + 1
             if self.random.random() < 0.03:
                 self.take(connection("lost", ms(now), "reset"))
+                self.held, stalled = [], 0.0
                 back = now + self.random.uniform(0, 6)
 
     def open(self, now: float) -> None:
         self.take(connection("open", ms(now)))
         self.opened = now
 
-    def tell(self, heard: list[dict[str, Any]], now: float) -> None:
+    def send(self, heard: list[dict[str, Any]], now: float) -> None:
+        """What the exchange sends; whoever listens may hear it later."""
+        if self.random.random() < 0.7:
+            self.held.append(("orderbook.50.BTCUSDT", {}, ms(now)))
         if heard:
             self.random.shuffle(heard)
-            message = sent("publicTrade.ETHUSDT", heard, ms(now))
             for _ in range(self.random.choice([1, 1, 2])):
-                self.take(message)
+                self.held.append(("publicTrade.ETHUSDT", heard, ms(now)))
+
+    def arrive(self, now: float) -> None:
+        """All that is on its way, a millisecond each; whoever reads it may be stopped."""
+        at_ms = ms(now)
+        for number, (topic, data, ts) in enumerate(self.held):
+            self.take(sent(topic, data, at_ms + number, ts=ts))
+            if self.random.random() < 0.1:
+                self.events += self.intake.advance(at_ms + number)
+        self.held = []
 
     def answered(self, now: float) -> Message:
         behind = self.random.uniform(0, self.lag)
@@ -336,7 +494,7 @@ class TradeWorld:
 
 @pytest.mark.parametrize(("newest", "lag"), [(1_000, 0.0), (12, 0.0), (1_000, 3.0), (12, 3.0)])
 def test_seconds_are_told_once_in_order_and_true_or_a_gap(newest: int, lag: float) -> None:
-    outages = 0
+    outages = stalls = 0
     for seed in range(6):
         world = TradeWorld(seed, newest, lag)
         world.run()
@@ -350,10 +508,12 @@ def test_seconds_are_told_once_in_order_and_true_or_a_gap(newest: int, lag: floa
                 assert (event.start_ms - START) / 1_000 == place
                 place = (event.end_ms - START) / 1_000
         outages += faults(world.events).count("lost connection")
+        stalls += world.stalls
         assert place >= 55
         assert (newest < 1_000) or gaps(world.events) == []
         assert set(faults(world.events)) <= {"lost connection"}
     assert outages > 6
+    assert stalls > 12
 
 
 @pytest.mark.parametrize("symbol", ["ETHUSDT", "BTCUSDT"])
@@ -381,7 +541,7 @@ def test_live_and_offline_builder_give_the_sample_seconds(real_data: Path, symbo
         message = sent(f"publicTrade.{symbol}", part, max(row["T"] for row in part) + 50)
         events += taking.take(message)
         events += taking.take(message) if start % 5 == 0 else []
-    events += taking.advance(int(time.max()) + 1_000)
+    events += taking.take(sent(f"publicTrade.{symbol}", [], int(time.max()) + 1_000))
     live = np.array(told(events))
     assert (gaps(events), faults(events)) == ([], [])
     np.testing.assert_array_equal(live[:, 0], offline_times)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
+import threading
 import traceback
 from typing import Any
 
 import pytest
+from answering import answering, reply
 from fetching import KLINE, QuickTime, asking
+from listening import until
+from pybit.exceptions import InvalidRequestError
 from pybit.unified_trading import HTTP
 
 from mtf.errors import MtfError
@@ -124,6 +129,90 @@ def test_an_answer_that_can_not_be_taken_apart_is_asked_for_again(market: Synthe
         with pytest.raises(ExchangeError, match="another form"):
             rest.ask("get_kline", strange, **WANTED)
         assert len(sandbox.requests) == 2
+
+
+STRANGE = {
+    "deep": b"[" * 200_000,
+    "long": b"9" * 10_000,
+    "bytes": b"\xff\xfe\x00",
+    **{
+        f"code {code}": b'{"retCode": %s, "retMsg": "gateway", "result": {}}' % code.encode()
+        for code in ('"E500"', '"10001"', "[1]", '{"a": 1}', "1.5", "NaN", "Infinity", "true")
+    },
+    "no words": b'{"retCode": 10001}',
+    "no time": b'{"retCode": 0, "retMsg": "OK", "result": {"timeNano": "1e3"}}',
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_whatever_is_answered_is_a_failure_that_may_pass(name: str) -> None:
+    with answering(reply(STRANGE[name])) as server:
+        rest = Rest(BybitClient(f"http://{server.host}"), time=QuickTime(), attempts=2)
+        with pytest.raises(ExchangeError, match="no answer to get_server_time in 2 attempts"):
+            rest.server_ms()
+        rest.close()
+        assert len(server.asked) == 2
+
+
+class Refusing:
+    """Refuses as pybit tells it."""
+
+    def __init__(self, code: int, words: str, headers: dict[str, str] | None = None) -> None:
+        self._refusal = InvalidRequestError("GET", words, code, "", headers)
+
+    def get_kline(self, **_: Any) -> None:
+        raise self._refusal
+
+
+def test_a_reset_that_is_no_time_is_none() -> None:
+    headers = {"X-Bapi-Limit-Reset-Timestamp": "9" * 5_000}
+    clock = QuickTime()
+    rest = Rest(Refusing(10006, "too many", headers), time=clock, attempts=2)
+    with pytest.raises(ExchangeError, match="code 10006"):
+        rest.ask("get_kline", rows, **WANTED)
+    assert clock.slept[0] <= 0.5
+
+
+def test_words_of_the_exchange_can_be_shown_anywhere() -> None:
+    refusing = Refusing(10001, json.loads('"gone \\ud800\\u001b[2J ende"'))
+    with pytest.raises(RefusedError) as caught:
+        Rest(refusing, time=QuickTime()).ask("get_kline", rows, **WANTED)
+    assert "code 10001: gone \\ud800\\x1b[2J ende" in str(caught.value)
+    str(caught.value).encode()
+
+
+@pytest.mark.parametrize("said", ["head", "body"])
+def test_an_answer_byte_by_byte_has_no_longer_than_one_that_comes_at_once(said: str) -> None:
+    """A byte in time keeps the socket's own time-out from ending it."""
+    whole = reply(b'{"retCode": 0, "x": "' + b" " * 40_000)
+    dripping = b"HTTP/1.1 200 OK\r\nX: " + b"x" * 4_000 if said == "head" else whole
+    with answering(dripping, every_s=0.001 if said == "body" else 0.05) as server:
+        client = BybitClient(f"http://{server.host}", timeout_s=2.0)
+        rest = Rest(client, time=QuickTime(), attempts=1)
+        with pytest.raises(ExchangeError, match="TimeoutError"):
+            rest.server_ms()
+        rest.close()
+        assert len(server.asked) == 1
+        assert server.said < len(dripping) / 2
+
+
+def test_who_is_stopped_waits_for_no_answer() -> None:
+    ended: list[Exception] = []
+
+    def ask() -> None:
+        with pytest.raises(StoppedError) as caught:
+            rest.server_ms()
+        ended.append(caught.value)
+
+    with answering(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 4_000, every_s=0.05) as server:
+        rest = Rest(BybitClient(f"http://{server.host}", timeout_s=600.0))
+        asking_thread = threading.Thread(target=ask, daemon=True)
+        asking_thread.start()
+        until(lambda: len(server.asked) == 1)
+        rest.stop("enough")
+        asking_thread.join(30)
+        assert len(ended) == 1
+        rest.close()
 
 
 def test_requests_are_spread_evenly_over_all_who_ask() -> None:

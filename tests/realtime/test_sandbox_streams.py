@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import threading
@@ -14,6 +16,8 @@ import websocket
 from listening import DAY, HOUR, MINUTE, Heard, closed, listening, pybit, until
 
 from mtf.errors import MtfError
+from mtf.realtime.sandbox import streams
+from mtf.realtime.sandbox.connection import Connection
 from mtf.realtime.sandbox.limits import Limits
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
@@ -216,6 +220,40 @@ def test_a_market_that_runs_speaks_by_itself(market: SyntheticMarket) -> None:
         starts = [candle["start"] for candle in heard.closed]
         assert starts == list(range(starts[0], starts[0] + len(starts) * MINUTE, MINUTE))
         assert [as_row(candle) for candle in heard.closed][:4] == rows(sandbox, "1", starts[0], 4)
+
+
+def without_end(monkeypatch: pytest.MonkeyPatch, patience_s: float) -> None:
+    """As if nobody ever read all that is sent."""
+
+    async def drained(_: Connection) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Connection, "drained", drained)
+    monkeypatch.setattr(streams, "DRAIN_S", patience_s)
+
+
+def test_a_client_that_reads_no_more_holds_nobody_up(
+    market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_end(monkeypatch, 3_600.0)
+    with Sandbox(market, speed=600) as sandbox, listening(sandbox) as stream:
+        heard = Heard()
+        stream.kline_stream(1, "ETHUSDT", heard)
+        heard.wait(lambda messages: len(closed(messages)) >= 4)
+    gc.collect()
+    assert not caplog.records  # such as a task whose exception nobody asked for
+
+
+def test_by_hand_a_client_that_reads_no_more_is_waited_for_a_while(
+    market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_end(monkeypatch, 0.01)
+    with Sandbox(market) as sandbox:
+        socket = raw(sandbox)
+        ask(socket, op="subscribe", args=["kline.1.ETHUSDT"])
+        for minute in range(1, 4):
+            assert sandbox.advance(MINUTE) == market.start_ms + minute * MINUTE
+        socket.close()
 
 
 def test_recorded_minutes_are_streamed(real_data: Path) -> None:

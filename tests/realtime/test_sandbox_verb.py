@@ -50,8 +50,10 @@ def test_it_serves_until_it_is_interrupted() -> None:
         assert process.stdout.read() == "\nended\n"
 
 
-def test_a_folder_of_candles(tmp_path: Path) -> None:
-    write(tmp_path)
+@pytest.mark.parametrize("inside", ["", "linear"])  # the store of mtf fetch has a folder a category
+def test_a_folder_of_candles(tmp_path: Path, inside: str) -> None:
+    (tmp_path / inside).mkdir(exist_ok=True)
+    write(tmp_path / inside)
     process = started(data=str(tmp_path), speed=0, start="2025-06-01T00:10:00+00:00")
     assert process.stdout is not None
     with process:
@@ -69,6 +71,8 @@ def test_a_folder_of_candles(tmp_path: Path) -> None:
 def test_what_can_not_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(MtfError, match="found --start 'soon'"):
         sandbox.main(start="soon")
+    with pytest.raises(MtfError, match="0 to 65535; 0 is any free one"):
+        sandbox.main(port=99_999)
     with pytest.raises(MtfError, match="no file or folder"):
         sandbox.main(tmp_path / "nothing")
     with pytest.raises(MtfError, match="found speed -1"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,7 @@ def view(**others: Any) -> View:
     known: dict[str, Any] = {
         "run": "eth_btc/2025-06-01T10-00-00Z",
         "symbol": "ETHUSDT",
+        "signals_only": False,
         "account": account(),
         "now_ms": NOW,
         "speed": 60.0,
@@ -102,6 +104,7 @@ def view(**others: Any) -> View:
             decision(0, wanted=-0.5, weight=-0.5, streams=gone, why=WHY),
         ),
         "num_decisions": 63,
+        "num_missed": 0,
         "faults": {"bad candle": 1, "lost connection": 3},
         "last_faults": (
             FeedFault(NOW - 86_400_000, "bad candle", "ETHUSDT 1m 12:02: high < low"),
@@ -216,12 +219,51 @@ def test_where_streams_do_not_fit_those_in_trouble_are_shown() -> None:
 
 
 def test_without_a_broker_it_says_so() -> None:
-    rows = shown(view(account=None, faults={}, last_faults=(), decisions=(), degraded=""))
+    nothing = view(account=None, faults={}, last_faults=(), decisions=(), degraded="")
+    rows = shown(replace(nothing, signals_only=True))
     assert rows[0].rstrip().endswith("signals only")
     text = "\n".join(rows)
     assert "none: signals only" in text
     assert "equity" not in text
     assert "none so far" in rows[-1]
+
+
+WAITING: dict[str, Any] = {
+    "started_ms": None,
+    "next_ms": None,
+    "account": None,
+    "decisions": (),
+    "num_decisions": 0,
+    "degraded": "",
+    "streams": (
+        stream("1m", "ETHUSDT 1m", state="filling", since_ms=NOW - 9_000, closed_ms=None, known=""),
+        stream("btc", "BTCUSDT 1m", state="starting", since_ms=None, closed_ms=None, known=""),
+    ),
+}
+
+
+def test_missed_decisions_are_counted_beside_those_that_were_made() -> None:
+    assert shown(view(num_missed=43))[1].startswith("up 1h03m  63 decisions, 43 missed  exchange")
+
+
+def test_before_the_first_decision_nothing_is_told_of_times_that_are_not_known() -> None:
+    rows = [row.rstrip() for row in shown(view(**WAITING))]
+    assert rows[0].endswith("60×  paper")
+    assert rows[1].startswith("0 decisions  exchange's clock -12 ms")
+    assert rows[1].endswith("waits for its history")
+    assert rows[4].split() == ["1m", "ETHUSDT", "1m", "filling", "9s", "none"]
+    assert rows[5].split() == ["btc", "BTCUSDT", "1m", "starting", "none"]
+    text = "\n".join(rows)
+    assert "paper account" in text
+    assert "is opened at the first decision" in text
+    assert "signals only" not in text
+    assert "up " not in text
+
+
+def test_a_session_that_goes_on_shows_its_account_while_it_waits() -> None:
+    rows = shown(view(**{**WAITING, "account": account(), "num_decisions": 7}))
+    assert rows[1].startswith("7 decisions  ")
+    assert any("equity    10,123.46" in row for row in rows)
 
 
 def test_nothing_held_nothing_known() -> None:
@@ -314,6 +356,7 @@ def test_every_figure_of_a_decision_has_a_path() -> None:
         "live/degraded": 1.0,
         "live/allowed": 1.0,
         "live/late_ms": 7_000.0,
+        "live/missed": 0.0,
         "live/offset_ms": -12.0,
         "live/equity": 10_123.456,
         "live/position": 3.9801,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,9 @@ from mtf.realtime.batch_answers import batch_predictions, decisions_of
 from mtf.realtime.batch_backtest import session_backtest, session_bars, session_broker
 from mtf.realtime.events import ClockMeasured, Closed, FeedFault, Key, NoCandle, StreamState
 from mtf.realtime.journal import Journal, Lines, decision_of, plain, read_journal
-from mtf.realtime.session import Session, Terms
+from mtf.realtime.session import Session
 from mtf.realtime.session_candles import candles_of, on_time
+from mtf.realtime.terms import Terms
 from mtf.run import Run
 
 HISTORY, LIVE = 700, 90
@@ -204,7 +206,7 @@ class TestWhenSomethingIsMissing:
         everything = tuple(spec.name for spec in run.config.stream_specs("ETHUSDT"))
         measure(run, {everything: ALLOWED, ("1m", "5m", "1h"): NOT_ALLOWED})
         whys, weights, _ = self.whys(run)
-        assert "so no position is held" in whys[25]
+        assert "so no position is wanted" in whys[25]
         assert set(weights[11:31]) == {0.0}
 
 
@@ -241,6 +243,17 @@ def test_no_order_is_sent_while_the_clocks_disagree(run: Run) -> None:
     assert not minutes & set(range(11, 21))
 
 
+def test_clocks_that_disagree_are_told_though_nothing_is_decided(run: Run) -> None:
+    """A stand-in that began again: until its time is as late as ours was, there is no decision."""
+    session, _ = started(run, events_of(market()))
+    for offset_ms in (0, -7_200_000, -7_200_003):
+        session.on([ClockMeasured(START, offset_ms)])
+    assert session.faults == {"clock": 1}
+    assert session.view(START).halted.startswith("this machine's clock is 7,200,003 ms ahead of")
+    session.on([ClockMeasured(START, 0)])
+    assert session.view(START).halted == ""
+
+
 def test_signals_only_has_no_account(run: Run) -> None:
     lines = Lines()
     terms = Terms("ETHUSDT", 2_000, True)
@@ -261,6 +274,10 @@ def test_missed_decisions_are_said_and_not_made_up(run: Run) -> None:
     assert session.next_ms == START + 8 * MINUTE
     missed = [line for line in lines.written if line["kind"] == "missed"]
     assert missed == [{"kind": "missed", "first_ms": START + 3 * MINUTE, "count": 5}]
+    assert session.view(START).num_missed == 5
+    again = Session(session.model, session.terms)
+    again.recall(lines.written)
+    assert again.num_missed == 5
     rest = list(decided(session, source, START + 10 * MINUTE))
     assert [one.time_ms for one in rest] == [START + m * MINUTE for m in (8, 9, 10)]
     session.skip(START + 3 * MINUTE)  # long made: nothing to miss
@@ -297,6 +314,36 @@ def test_a_gap_that_is_certain_is_no_reason_to_wait(run: Run) -> None:
     assert session.paper.settled_ms == START + 20 * MINUTE
     assert session.paper.outcome is not None
     assert len(session.paper.outcome.equity) == 20
+
+
+def test_another_model_that_goes_on_is_told_once(run: Run) -> None:
+    """The run was trained on: its weights decide from now on, about the position that there is."""
+
+    def going_on(files: dict[str, str], lines: Lines, minute: int) -> Session:
+        session = Session(replace(quick_model(run), files=files), TERMS, lines)
+        session.recall(list(lines.written))
+        source, at_ms = Events(events_of(market())), START + minute * MINUTE - 30_000
+        session.on(source.take(at_ms))
+        session.start(START + minute * MINUTE, at_ms)
+        list(decided(session, source, START + (minute + 4) * MINUTE))
+        return session
+
+    lines, old, new = Lines(), {"weights": "best-1"}, {"weights": "best-9", "table": "none"}
+    assert not going_on(old, lines, 0).faults
+    again = going_on(new, lines, 5)
+    assert again.faults == {"another model": 1}
+    (fault,) = again.last_faults
+    assert (fault.at_ms, fault.words) == (
+        START + 4 * MINUTE,
+        "weights best-9 for best-1; the position is kept",
+    )
+    assert not going_on(new, lines, 10).faults
+    told = [line["what"] for line in lines.written if line["kind"] == "fault"]
+    assert told == ["another model"]
+    assert [line["last_ms"] for line in lines.written if line["kind"] == "resume"] == [
+        START + 4 * MINUTE,
+        START + 9 * MINUTE,
+    ]
 
 
 def test_a_journal_of_another_model_is_refused(run: Run, tmp_path: Path) -> None:

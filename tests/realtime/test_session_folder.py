@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from mtf.errors import DataError
-from mtf.realtime.session import Terms
-from mtf.realtime.session_folder import begin_session, last_session, one_process, read_session
+from mtf.realtime.journal import Journal
+from mtf.realtime.session_folder import (
+    begin_session,
+    last_session,
+    one_process,
+    read_session,
+    sessions_of,
+)
+from mtf.realtime.terms import Terms
 
 TERMS = Terms("ETHUSDT", 2_000, False, 3_600_000)
 
@@ -30,6 +37,16 @@ def test_a_session_is_found_again_by_symbol_and_kind(tmp_path: Path) -> None:
     for name in ("notes.txt", "messages-2.jsonl"):
         with pytest.raises(DataError, match="is no session"):
             read_session(second.path / name)
+
+
+def test_a_start_that_was_interrupted_hides_no_session(tmp_path: Path) -> None:
+    began, never = begin_session(tmp_path, TERMS), begin_session(tmp_path, TERMS)
+    journal = Journal(began.journal)
+    journal.write("begin", at_ms=0, first_ms=0, files={}, **vars(TERMS))
+    journal.close()
+    never.journal.touch()
+    assert sessions_of(tmp_path) == [never, began]
+    assert last_session(tmp_path, "ETHUSDT", False) == began
 
 
 def test_recordings_are_counted_in_their_order(tmp_path: Path) -> None:

@@ -19,10 +19,11 @@ from mtf.realtime.events import Closed, Key
 from mtf.realtime.journal import read_journal
 from mtf.realtime.kline import ask_candles
 from mtf.realtime.recording import read_recording
-from mtf.realtime.replayed import decisions_in, notes_of
+from mtf.realtime.replayed import notes_of
 from mtf.realtime.rest import Rest
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
+from mtf.realtime.segments import decisions_in
 from mtf.run import Run
 
 MINUTE = 60_000

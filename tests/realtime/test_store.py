@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from fetching import MINUTE, MINUTE_MS, candles, contents, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from listening import until
 
 from mtf.errors import DataError, MtfError
 from mtf.market.timeframe import Timeframe
@@ -130,11 +134,50 @@ def test_another_category_is_refused(tmp_path: Path) -> None:
         Store(tmp_path, "inverse")
 
 
+def ended_process() -> int:
+    """The id of a process that has been."""
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    return done.pid
+
+
 def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     add(tmp_path, candles(3))
-    (tmp_path / "linear" / ".ETHUSDT_1m_2025-06.parquet.4711.partial").write_bytes(b"half")
+    for pid in (ended_process(), 10**12):
+        left = tmp_path / "linear" / f".ETHUSDT_1m_2025-06.parquet.{pid}.partial"
+        left.write_bytes(b"half")
     add(tmp_path, candles(4))
     assert list(contents(tmp_path)) == ["linear/ETHUSDT_1m_2025-06.parquet"]
+
+
+def test_what_another_process_writes_right_now_stays(tmp_path: Path) -> None:
+    """Such as an order book that is listened to, which writes without the lock."""
+    add(tmp_path, candles(3))
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        written = [
+            tmp_path / "linear" / f".BTCUSDT_book_2025-06-01T00.parquet.{pid}.partial"
+            for pid in (other.pid, os.getpid(), 1)  # one of another user, for most
+        ]
+        for path in written:
+            path.write_bytes(b"half")
+        add(tmp_path, candles(4))
+        assert all(path.exists() for path in written)
+        other.communicate(b"")
+    add(tmp_path, candles(5))
+    assert [path.exists() for path in written] == [False, True, True]
+
+
+def test_a_file_of_no_writer_of_ours_is_left_alone(tmp_path: Path) -> None:
+    add(tmp_path, candles(3))
+    other = tmp_path / "linear" / ".notes.partial"
+    other.write_bytes(b"somebody's")
+    add(tmp_path, candles(4))
+    assert other.exists()
 
 
 def test_damaged_files_are_named_with_what_to_do(tmp_path: Path) -> None:
@@ -214,3 +257,33 @@ def test_one_writes_at_a_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with Store(tmp_path).writing():  # free again
         assert not caplog.records
+
+
+def test_a_file_system_without_locks_goes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    add(tmp_path, candles(3))
+    assert len(stored(tmp_path, "ETHUSDT")) == 3
+
+
+def test_the_second_one_waits_until_the_first_is_done(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[str] = []
+
+    def second() -> None:
+        with Store(tmp_path).writing():
+            done.append("second")
+
+    thread = threading.Thread(target=second)
+    with Store(tmp_path).writing():
+        thread.start()
+        until(lambda: bool(caplog.records))
+        done.append("first")
+    thread.join(30)
+    assert done == ["first", "second"]
+    assert "another process fetches into" in caplog.text

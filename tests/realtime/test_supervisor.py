@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from answering import answering
 from feeding import HandClock, Letters, quick
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,13 +185,28 @@ def test_silence_ends_a_connection_though_pings_are_answered(market: SyntheticMa
 
 
 class HandTime:
-    """The supervisor's ``time``, moved by hand."""
+    """The supervisor's ``time``, moved by hand, and how often it was looked at."""
 
-    def __init__(self) -> None:
-        self.now = 1_000.0
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.looks = 1_000.0, 0
+        monkeypatch.setattr("mtf.realtime.supervisor.time", self)
+        monkeypatch.setattr("mtf.realtime.supervisor.LOOK_S", 0.001)
 
     def monotonic(self) -> float:
-        return self.now
+        now = self.now
+        self.looks += 1
+        return now
+
+    def jump(self, seconds: float, sandbox: Sandbox) -> None:
+        """Move it at once, and wait until that was seen, or there is another connection."""
+        self.now += seconds
+        before = self.looks + 1  # somebody may have looked just before
+        until(lambda: self.looks > before or len(sandbox.connects) > 1)
+
+    def run(self, seconds: float, sandbox: Sandbox) -> None:
+        """Let it pass second by second."""
+        for _ in range(int(seconds)):
+            self.jump(1.0, sandbox)
 
 
 @pytest.mark.parametrize(
@@ -202,22 +219,37 @@ def test_a_word_in_time_keeps_a_connection(
     silence_s: float,
 ) -> None:
     """Of candles alone the exchange may say as little as one word a minute."""
-    outside = HandTime()
-    monkeypatch.setattr("mtf.realtime.supervisor.time", outside)
+    outside = HandTime(monkeypatch)
     with Sandbox(market) as sandbox, supervised(sandbox, topics, stale_s=None) as letters:
         letters.wait(has(letters, "open"))
         for _ in range(4):
-            outside.now += silence_s - 1
-            time.sleep(0.2)  # it looks ten times a second
+            outside.run(silence_s - 1, sandbox)
             before_ms = sandbox.clock.now_ms()
             sandbox.advance(1_000)
             letters.wait(told_after(letters, before_ms))
         assert letters.states() == ["open"]
         while letters.states() == ["open"]:  # words may still be on their way
-            outside.now += silence_s + 1
+            outside.run(silence_s + 1, sandbox)
             letters.messages += letters.inbox.take(2**60, 0.2)[0]
-        letters.wait(has(letters, "open", "lost", "open"))
+        # The next connection may be lost, too: its time goes by hand.
+        letters.wait(lambda _: letters.states()[-1] == "open")
+        assert letters.states()[:2] == ["open", "lost"]
         assert letters.whys()[1] == f"no data for {silence_s:g} s while pings were answered"
+
+
+def test_a_process_that_was_stopped_heard_nothing_and_that_is_no_silence(
+    market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came meanwhile waits to be read: a connection that is given up loses it."""
+    outside = HandTime(monkeypatch)
+    with Sandbox(market) as sandbox, supervised(sandbox, stale_s=None) as letters:
+        letters.wait(has(letters, "open"))
+        for _ in range(3):
+            outside.jump(3_600.0, sandbox)
+            before_ms = sandbox.clock.now_ms()
+            sandbox.advance(1_000)
+            letters.wait(told_after(letters, before_ms))
+        assert letters.states() == ["open"]
 
 
 def test_silence_is_measured_in_the_markets_time_but_not_below_a_second_or_two() -> None:
@@ -229,8 +261,17 @@ def test_silence_is_measured_in_the_markets_time_but_not_below_a_second_or_two()
     assert silences == [20.0, 10.0, 2.0]
 
 
+def test_an_end_in_the_middle_of_a_handshake_that_drips(market: SyntheticMarket) -> None:
+    with (
+        answering(b"HTTP/1.1 101 x\r\n" + b"X" * 4_000, every_s=0.05) as server,
+        Sandbox(market) as sandbox,
+        supervised(sandbox, connect=StreamFactory(f"ws://{server.host}", connect_timeout_s=600.0)),
+    ):
+        until(lambda: len(server.asked) == 1)
+
+
 def test_a_defect_of_ours_is_raised_where_it_is_seen(market: SyntheticMarket) -> None:
-    def fails(on_text: Callable[[str], None]) -> BybitStream:
+    def fails(on_text: Callable[[str], None], stopped: threading.Event) -> BybitStream:
         raise ZeroDivisionError("a defect")
 
     with (

@@ -140,12 +140,12 @@ class Sandbox:
     def inject(self, *faults: Fault) -> None:
         """Plan more faults; what has no time and lasts begins at once."""
         self.schedule.add(faults, self.clock.now_ms())
-        self._call(self._tell())
+        self._call(self._told())
 
     def advance(self, step_ms: int) -> int:
         """Move the market on, tell all that happens, and return the time when it is all sent."""
         self.clock.advance(step_ms)
-        return self._call(self._tell())
+        return self._call(self._told())
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in the server's thread."""
@@ -178,9 +178,9 @@ class Sandbox:
     async def _stop(self) -> None:
         """Close everything; the pump's own failure is raised."""
         pump, self._pump = self._pump, None
-        while pump is not None and not pump.done():
-            pump.cancel()  # asyncio.wait_for of Python 3.11 may lose it, if what it waits for ends
-            await asyncio.wait([pump], timeout=0.1)
+        if pump is not None:
+            pump.cancel()
+            await asyncio.wait([pump])
         self._close()
         await self._runner.cleanup()
         if pump is not None and not pump.cancelled() and pump.exception():
@@ -232,8 +232,13 @@ class Sandbox:
                     self._close()
                 self._told_ms = until
                 await self._end(self.schedule.end(until))
-            await self.streams.drained()
             return now
+
+    async def _told(self) -> int:
+        """Tell, and wait until it is all sent; the market that runs does not wait for that."""
+        now = await self._tell()
+        await self.streams.drained()
+        return now
 
     def _begin(self, begun: list[Fault]) -> None:
         """Let what lasts begin."""

@@ -26,6 +26,8 @@ from mtf.realtime.sandbox.topics import BookTopic, Message, Topic
 
 PATH = "/v5/public/linear"
 KEPT_CONNECTS = 100_000
+DRAIN_S = 5.0
+"""How long is waited for a client that does not read."""
 BAD_FRAME = '{"topic": "kline'
 UNKNOWN_FRAME = {"topic": "unheard.of", "type": "snapshot", "ts": 0, "data": []}
 
@@ -90,9 +92,13 @@ class Streams:
 
     async def drained(self) -> None:
         """Wait until everything has been sent to whoever reads."""
-        waits = [connection.drained() for connection in tuple(self._connections)]
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*waits), timeout=5)
+        waits = [asyncio.create_task(one.drained()) for one in self._connections]
+        try:
+            if waits:
+                await asyncio.wait(waits, timeout=DRAIN_S)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     def abort(self) -> None:
         """Lose all connections."""
