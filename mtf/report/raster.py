@@ -32,6 +32,8 @@ WIDTH, DPI = 9.0, 80
 """Inches, and pixels of one."""
 SHAPES = {"up": "^", "down": "v", "cross": "x"}
 WICK = 0.8
+MOST_NAMES = 5
+"""Beside each other in a legend."""
 BODY, MOST_THICK = 45.0, 20
 """Points of width of all bodies together an inch, and as how few candles at least they count."""
 
@@ -86,7 +88,18 @@ def _lines(axes: Axes, chart: Lines) -> None:
     axes.set_ylabel(_plain(chart.y_label))
     axes.grid(visible=True, alpha=0.3)
     if len(chart.lines) > 1:
-        axes.legend(fontsize=8)
+        _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Below the drawing: it hides nothing there, and no best place is searched for among points.
+
+    With many of them that takes seconds, of which matplotlib warns.
+    """
+    figure: Any = axes.get_figure()
+    marks, names = axes.get_legend_handles_labels()
+    place = "outside lower center"
+    figure.legend(marks, names, loc=place, ncols=min(len(names), MOST_NAMES), fontsize=8)
 
 
 def _style(line: Line) -> dict[str, Any]:
@@ -158,7 +171,7 @@ def _candles(figure: Figure, chart: Candles) -> None:
         }
         panels[0].plot(_times(one.x), one.y, label=_plain(one.name), **style)
     if chart.marks:
-        panels[0].legend(fontsize=8)
+        _legend(panels[0])
 
 
 def _panel(axes: Axes, time: np.ndarray, panel: Panel) -> None:

@@ -37,6 +37,17 @@ def test_a_line_is_drawn_where_it_is() -> None:
     assert 0 < len(rows) < 5
 
 
+def test_a_legend_searches_for_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among many points that takes seconds, and then matplotlib warns."""
+
+    def search(*_: object) -> None:
+        raise AssertionError("it searched")
+
+    monkeypatch.setattr("matplotlib.legend.Legend._find_best_position", search)
+    for chart in charts():
+        assert pixels(chart).min() < 255
+
+
 @pytest.mark.parametrize(
     ("values", "around_zero", "ends"),
     [([[1.0, 3.0]], False, (1, 3)), ([[1.0, -3.0]], True, (-3, 3)), ([[2.0, 2.0]], False, (2, 3))],
