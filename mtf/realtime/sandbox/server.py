@@ -155,6 +155,10 @@ class Sandbox:
         """The server's thread."""
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
+        left = asyncio.all_tasks(self._loop)  # of clients that went in the middle of an answer
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         self._loop.close()
 
     def _join(self) -> None:

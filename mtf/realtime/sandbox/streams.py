@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +21,7 @@ from mtf.realtime.sandbox.faults import (
 )
 from mtf.realtime.sandbox.limits import Limits, Window
 from mtf.realtime.sandbox.rest import dumps
-from mtf.realtime.sandbox.topics import BookTopic, Message, Topic
+from mtf.realtime.sandbox.topics import BookTopic, Message, Topic, TradeTopic
 
 PATH = "/v5/public/linear"
 KEPT_CONNECTS = 100_000
@@ -84,9 +83,13 @@ class Streams:
         """Put on its way what happened with ``after_ms < time <= until_ms``."""
         used = set(self.subscribed)
         self._topics = {name: topic for name, topic in self._topics.items() if name in used}
-        for name in sorted(self._topics):
-            topic = self._topics[name]
-            self._send(topic, list(topic.messages(after_ms, until_ms)))
+        topics = [topic for _, topic in sorted(self._topics.items())]
+        said = [(topic, each) for topic in topics for each in topic.messages(after_ms, until_ms)]
+        said.sort(key=_order)
+        ended: set[str] = set()
+        for topic, message in said:
+            if topic.name not in ended and not self._send(topic, message):
+                ended.add(topic.name)
         for name in self._late.keys() - used:
             del self._late[name]
 
@@ -148,23 +151,21 @@ class Streams:
         silent = self.schedule.active("silent", topic.instrument.symbol, time_ms)
         return silent or self.schedule.active("stall", topic.name, time_ms)
 
-    def _send(self, topic: Topic, messages: Iterable[Message]) -> None:
-        """Send messages of a topic to all that listen, with what goes wrong on the way."""
-        for message in messages:
-            if self._unheard(topic, message.time_ms):
-                continue
-            fault = self.schedule.take(FRAME_FAULTS, message.place, message.time_ms)
-            out: list[str | Ending] = [dumps(message.content)]
-            if fault is not None:
-                out = self._spoil(topic, out, fault)
-            if topic.name in self._late and not (fault and fault.kind == "late"):
-                out.append(self._late.pop(topic.name))
-            for connection in tuple(self._connections):
-                if topic.name in connection.topics:
-                    for part in out:
-                        connection.send(part)
-            if fault is not None and fault.kind in ("drop", "close"):
-                return
+    def _send(self, topic: Topic, message: Message) -> bool:
+        """Send a message to all that listen, with what goes wrong; whether they still do."""
+        if self._unheard(topic, message.time_ms):
+            return True
+        fault = self.schedule.take(FRAME_FAULTS, message.place, message.time_ms)
+        out: list[str | Ending] = [dumps(message.content)]
+        if fault is not None:
+            out = self._spoil(topic, out, fault)
+        if topic.name in self._late and not (fault and fault.kind == "late"):
+            out.append(self._late.pop(topic.name))
+        for connection in tuple(self._connections):
+            if topic.name in connection.topics:
+                for part in out:
+                    connection.send(part)
+        return fault is None or fault.kind not in ("drop", "close")
 
     def _spoil(self, topic: Topic, out: list[str | Ending], fault: Fault) -> list[str | Ending]:
         """What is sent instead of a message."""
@@ -185,3 +186,9 @@ class Streams:
         if fault.kind == "book_reset" and isinstance(topic, BookTopic):
             return [dumps(topic.reset().content)]
         return []
+
+
+def _order(said: tuple[Topic, Message]) -> tuple[int, bool]:
+    """By time, as it happened: no candle overtakes the trades that it is made of."""
+    topic, message = said
+    return message.time_ms, not isinstance(topic, TradeTopic)
