@@ -245,7 +245,7 @@ class Everything(Candle):
     """The same engine by another name: of it nobody knows which finer candles it reads."""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_the_finer_candles_that_are_kept_fill_as_all_of_them_do(data: st.DataObject) -> None:
     """Fills, equity, costs: as with every finer candle there is, whatever comes when."""

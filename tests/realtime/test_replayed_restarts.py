@@ -68,7 +68,7 @@ def same(run: Run, folder: SessionFolder, session: Session) -> Compared:
     return compared
 
 
-@pytest.mark.parametrize("minute", [11, 12])
+@pytest.mark.parametrize("minute", [11, pytest.param(12, marks=pytest.mark.slow)])
 def test_a_kill_some_seconds_after_a_decision(run_of_seconds: Run, minute: int) -> None:
     """An order on its way is filled in seconds that this process alone was told of."""
     run, kill_ms = run_of_seconds, START + minute * MINUTE + 40_000
@@ -91,6 +91,7 @@ def test_a_kill_some_seconds_after_a_decision(run_of_seconds: Run, minute: int) 
     assert len(opens) == len(set(opens))
 
 
+@pytest.mark.slow
 def test_seconds_that_a_process_heard_which_never_began(run_of_seconds: Run) -> None:
     """An order on its way is filled in what the second one heard while it waited."""
     run, kill_ms = run_of_seconds, START + 11 * MINUTE + 3_000
