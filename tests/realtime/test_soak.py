@@ -34,6 +34,8 @@ WARM_UP_S = 15.0
 """Of the wall clock: caches fill up."""
 SETTLE_MINUTES = 8
 """Without faults at the end, so that what was missed is filled in."""
+KEPT_ALIVE = 2
+"""Connections to REST beside the first that may be kept: two threads ask, and one asks the time."""
 
 
 def soak(folder: Path, minutes: int, seed: int) -> None:
@@ -86,7 +88,7 @@ def soak(folder: Path, minutes: int, seed: int) -> None:
     assert fills > minutes / 30
     assert growth < 0.05
     assert last["threads"] <= first["threads"]
-    assert last["handles"] <= first["handles"]
+    assert last["handles"] <= first["handles"] + KEPT_ALIVE
     assert profits[0] == pytest.approx(profits[1], abs=1e-9 * 100_000)
 
 
