@@ -82,7 +82,7 @@ def test_a_session_is_what_the_backtest_says(run: Run) -> None:
     paper, backtest = compared.profit
     assert paper == pytest.approx(backtest, abs=1e-9 * 100_000)
     assert next(iter(lines_of(compared))).startswith("as recorded: identical ")
-    # On a busy machine candles are late, and nothing is held then: that is said, and blames no code.
+    # On a busy machine candles are late, and nothing is held then: that is said, blaming no code.
     blamed = [one.why for one in compared.backtest.differences if "other code" in one.why]
     assert not blamed, compared.backtest.sentence
     check_no_secret(run)
