@@ -173,7 +173,7 @@ def test_clocks_that_disagree(run: Run, ahead_ms: int) -> None:
     assert all(side in one["why"] and "no order is made" in one["why"] for one in off)
     assert all(one["weight"] is None for one in off)
     assert all(line["weight"] is not None for line in decisions[:4])
-    assert decisions[-1]["why"] == ""
+    assert "clock is" not in decisions[-1]["why"]
     assert replayed(run).recorded.identical
 
 
