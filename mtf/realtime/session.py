@@ -50,6 +50,7 @@ SHOWN_DECISIONS, SHOWN_FAULTS = 24, 8
 MOST_OVERLAP_MS = 900_000
 """A clock that was put back by no more is waited for."""
 GROWING = re.compile(r" \(\d+ of \d+\)")
+"""The count of a thin stream, which is another one at every decision."""
 LATE_FUNDING_MS = 120_000
 """Where candles wait for a rate for so long it is said."""
 
