@@ -31,24 +31,35 @@ class Watched:
     Attributes:
         resident: bytes.
         threads: how many.
-        handles: open files and sockets.
+        files: open handles of all but sockets.
+        sockets: open ones.
     """
 
     resident: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
-    handles: list[int] = field(default_factory=list)
+    files: list[int] = field(default_factory=list)
+    sockets: list[int] = field(default_factory=list)
 
     def look(self, pid: int) -> None:
         """Take a sample; nothing where the process has ended."""
         try:
             pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-            handles = len(os.listdir(f"/proc/{pid}/fd"))
             threads = len(os.listdir(f"/proc/{pid}/task"))
+            handles = [_meaning(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
         except (OSError, IndexError):
             return
         self.resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
         self.threads.append(threads)
-        self.handles.append(handles)
+        self.files.append(sum(bool(one) and not one.startswith("socket:") for one in handles))
+        self.sockets.append(sum(one.startswith("socket:") for one in handles))
+
+
+def _meaning(handle: Path) -> str:
+    """What a handle is of; nothing where it was closed meanwhile."""
+    try:
+        return os.readlink(handle)
+    except FileNotFoundError:
+        return ""
 
 
 class Process:

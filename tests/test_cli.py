@@ -147,7 +147,7 @@ def test_start_up_is_quick(what: str, seconds: float) -> None:
         subprocess.run([sys.executable, "-c", what], capture_output=True, check=True, timeout=60)
         return time.perf_counter() - start
 
-    assert min(once() for _ in range(3)) < seconds
+    assert any(once() < seconds for _ in range(8))
 
 
 def test_list_by_kind_and_by_glob(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from starting import seconds_to_import
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
@@ -72,7 +73,7 @@ def test_a_whole_run_is_25_lines_and_the_first_comes_at_once(tmp_path: Path) -> 
         waited = time.perf_counter() - began
         out, err = process.communicate(timeout=300)
     assert first == "mtf train tiny.yaml\n"
-    assert waited < 2  # a second on a quiet machine
+    assert waited < 1 + 3 * seconds_to_import()  # before torch is; the machine may be busy
     assert process.returncode == 0, err
     assert err == "", "no foreign warnings or adverts"
     lines = [first, *out.splitlines()]

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import malformed_configs
 import pytest
+from starting import seconds_to_import
 
 import mtf
 from mtf.cli import main
@@ -118,11 +119,3 @@ def test_malformed_config_in_a_process_of_its_own(name: str, folder: Path) -> No
     check(done.stderr, CASES[name])
     assert set(os.listdir(folder)) == before
     assert took < 1.0 + 3 * seconds_to_import(), "three times: the machine may be busy"
-
-
-def seconds_to_import() -> float:
-    """How long the package itself takes to load."""
-    start = time.perf_counter()
-    code = "import mtf.cli, mtf.config.load"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    return time.perf_counter() - start

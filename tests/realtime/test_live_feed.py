@@ -35,6 +35,7 @@ from mtf.realtime.intake import Intake
 from mtf.realtime.live_clock import LiveClock
 from mtf.realtime.recording import Recorder, read_recording
 from mtf.realtime.rest import ExchangeError, RefusedError, Rest
+from mtf.realtime.sandbox import server
 from mtf.realtime.sandbox.faults import Fault
 from mtf.realtime.sandbox.server import Sandbox
 from mtf.realtime.sandbox.synthetic import SyntheticMarket
@@ -104,14 +105,17 @@ def test_history_then_the_stream(market: SyntheticMarket) -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
-def test_a_quick_rehearsal_tells_a_candle_when_it_closes(market: SyntheticMarket) -> None:
+def test_a_quick_rehearsal_tells_a_candle_when_it_closes(
+    market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "TICK_S", 0.9)  # at the next one it would be half a minute late
     with Sandbox(market, start_ms=NOW, speed=60.0) as sandbox:
         with feeding(sandbox, Intake({ETH: START})) as feed:
             events = take_until(feed, up_to(START + 12 * MINUTE, ETH))
         told = [each for each in events if isinstance(each, Closed) and each.source == "stream"]
         late_ms = [each.arrived_ms - int(each.open_ms[-1]) - MINUTE for each in told]
     assert len(late_ms) >= 10
-    assert np.median(late_ms) < 1_500  # 25 ms of the wall clock; a tick is 100
+    assert np.median(late_ms) < 12_000  # 25 ms of the wall clock, 200 on a busy machine
 
 
 def test_seconds_and_funding_come_the_same_way(market: SyntheticMarket) -> None:
@@ -347,18 +351,18 @@ def test_it_ends_within_two_seconds_and_leaves_nothing(
                     take_until(feed, up_to(START, ETH))
                     until(lambda: sandbox.subscribed == ("kline.1.ETHUSDT",))
                 began = time.monotonic()
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 5  # an attempt is given longer
             assert not [each for each in threading.enumerate() if each.name.startswith("feed")]
             until(lambda: (threading.active_count(), handles()) == before)
 
 
 def test_an_end_does_not_wait_for_an_exchange_that_is_slow(market: SyntheticMarket) -> None:
-    slow = Fault("slow", value=3.0, where=KLINE, count=9)
+    slow = Fault("slow", value=6.0, where=KLINE, count=9)
     with Sandbox(market, start_ms=NOW, faults=(slow,)) as sandbox:
         with feeding(sandbox, Intake(SINCE)) as feed:
             take_until(feed, lambda _: feed._backfill._flying)
             began = time.monotonic()
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 5
         until(lambda: not [each for each in threading.enumerate() if each.name.startswith("feed")])
 
 
@@ -368,7 +372,7 @@ def test_an_end_wakes_who_waits_to_ask_again(market: SyntheticMarket) -> None:
         with feeding(sandbox, Intake(SINCE), attempts=99) as feed:
             take_until(feed, lambda _: sandbox.counts["http_500"] >= 8)  # the next wait: 4 s
             began = time.monotonic()
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 3
         assert not [each for each in threading.enumerate() if each.name.startswith("feed")]
 
 
