@@ -111,7 +111,7 @@ def main(
     lasts_ms = None if book is None else Timeframe.parse(book).duration_ms
     check_speed(speed, endpoint or EXCHANGES[0])
     with _stops_saying_how_to_go_on(place):
-        _say_begin(chosen, place)
+        _say_begin(chosen, endpoint or exchange, place)
         with live_extra("mtf fetch"):
             from mtf.realtime.connect import Connections
 
@@ -140,10 +140,10 @@ def _stops_saying_how_to_go_on(store: Store) -> Iterator[None]:
         ) from None
 
 
-def _say_begin(symbols: Sequence[str], store: Store) -> None:
+def _say_begin(symbols: Sequence[str], source: str, store: Store) -> None:
     """A sign of life, before imports and questions that take their time."""
     names = ", ".join(symbols) if len(symbols) <= SHOWN else counted(len(symbols), "symbol")
-    print(f"fetching {names} into {store.folder}", file=sys.stderr, flush=True)
+    print(f"fetching {names} from {source} into {store.folder}", file=sys.stderr, flush=True)
 
 
 def _time(option: str, text: str) -> int:

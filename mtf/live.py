@@ -111,14 +111,15 @@ def main(
         terms = Terms(
             symbol, round(1_000 * decision_delay_s), signals_only, 0 if signals_only else every_ms
         )
+        model = model_of(found, symbol)  # before there is a folder: it may refuse
         folder = None if new else last_session(found.path, symbol, signals_only)
         run_session(
-            found, folder or begin_session(found.path, terms), terms, rest, options, terminal
+            model, folder or begin_session(found.path, terms), terms, rest, options, terminal
         )
 
 
 def run_session(
-    run: Run,
+    model: Model,
     folder: SessionFolder,
     terms: Terms,
     rest: Rest,
@@ -144,9 +145,9 @@ def run_session(
         stack.callback(board.close)
         stack.callback(journal.close)
         terminal.line(first_line(folder))
-        session = Session(model_of(run, terms.symbol), terms, journal)
+        session = Session(model, terms, journal)
         session.recall(read_journal(folder.journal))
-        for line in opening_lines(run, session):
+        for line in opening_lines(session):
             terminal.line(line)
         begun = history_of(session, rest.server_ms(), options.speed)
         feed = stack.enter_context(feed_of(begun, terms.funding_every_ms, rest, options, folder))

@@ -20,7 +20,6 @@ from mtf.realtime.session import Session
 from mtf.realtime.session_folder import SessionFolder
 from mtf.report.tensorboard import TensorBoard
 from mtf.report.terminal import Terminal
-from mtf.run import Run
 
 WAITING_S, PICTURES_S = 10.0, 0.25
 """Of the wall clock, between two lines about what is waited for, and between two pictures."""
@@ -52,9 +51,9 @@ def first_line(folder: SessionFolder) -> str:
     return f"session {folder.path}{reads}"
 
 
-def opening_lines(run: Run, session: Session) -> Iterator[str]:
+def opening_lines(session: Session) -> Iterator[str]:
     """What to know before the first decision."""
-    terms, config = session.terms, run.config
+    terms, config = session.terms, session.model.config
     account = "signals only, no account"
     if session.paper is not None:
         look = session.paper.look()

@@ -81,8 +81,8 @@ def test_a_line_says_what_is_done_before_anything_is_asked(
     monkeypatch.setattr(fetch, "live_extra", importing)
     with pytest.raises(MtfError) as caught:
         fetch.main("bybit", ["ETHUSDT", "BTCUSDT"], since="2025-05-30", store=tmp_path)
-    assert caught.value.found == f"fetching ETHUSDT, BTCUSDT into {tmp_path}/linear\n"
-    with pytest.raises(MtfError, match="fetching 11 symbols into"):
+    assert caught.value.found == f"fetching ETHUSDT, BTCUSDT from bybit into {tmp_path}/linear\n"
+    with pytest.raises(MtfError, match="fetching 11 symbols from bybit into"):
         fetch.main("bybit", [f"COIN{n}" for n in range(11)], since="2025-05-30", store=tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(
             words = process.communicate(timeout=60)[1]
         assert process.returncode == 2
         assert words.splitlines() == [
-            f"fetching ETHUSDT into {tmp_path}/linear",
+            f"fetching ETHUSDT from {sandbox.url} into {tmp_path}/linear",
             "4,260 candles to fetch",
             *[line for line in words.splitlines() if "of 4,260 candles" in line],
             f"interrupted; what came is in {tmp_path}/linear",

@@ -35,7 +35,7 @@ def opening(run: Run, symbol: str) -> list[str]:
     """What is said before the first decision about a symbol."""
     terms = Terms(symbol, 2_000, False)
     session = Session(live.model_of(run, symbol), terms)
-    return list(opening_lines(run, session))
+    return list(opening_lines(session))
 
 
 def test_a_symbol_by_itself_is_judged_by_its_own_table(
@@ -88,7 +88,7 @@ def test_what_a_session_tells_of_itself_as_it_goes_on_is_an_opening_line(run: Ru
     session = Session(quick_model(run), TERMS)
     session.on([FeedFault(NOON, "another model", "it decides by best-7, not by best-1")])
     told = "2025-06-01 12:00 another model: it decides by best-7, not by best-1"
-    assert told in opening_lines(run, session)
+    assert told in opening_lines(session)
 
 
 def faults(first: int, end: int) -> list[FeedFault]:

@@ -260,10 +260,13 @@ class TestRefusals:
         with pytest.raises(AssertionError, match="somebody was asked"):  # signals need no account
             live.main(str(run.path), signals_only=True)
 
-    def test_a_damaged_table(self, run: Run) -> None:
+    def test_a_damaged_table(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Run, "stream", lambda run, symbol: quick_model(run).engine)
+        monkeypatch.setattr(live, "funding_every_ms", lambda *_: 0)
         (run.path / "degraded.csv").write_text("nonsense")
         with pytest.raises(DataError, match=r"degraded\.csv"):
-            live.model_of(run, "ETHUSDT")
+            live.main(str(run.path))
+        assert not list((run.path / "live").glob("*/session.json"))
 
 
 def test_a_symbol_that_the_exchange_has_not(run: Run) -> None:
@@ -293,7 +296,7 @@ def test_a_session_of_other_terms_is_not_mixed_up(run: Run) -> None:
     folder = begin_session(run.path, Terms("ETHUSDT", 5_000, False))
     with live.closing_rest(Options()) as rest, pytest.raises(ConfigError, match="--new"):
         live.run_session(
-            run,
+            quick_model(run),
             folder,
             replace(folder.terms, decision_delay_ms=2_000),
             rest,

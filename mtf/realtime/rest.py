@@ -130,7 +130,8 @@ class Rest:
             ExchangeError: no answer in all attempts.
             StoppedError: ``stop`` was called.
         """
-        return self._insist(method, lambda: self._once(method, read, parameters))
+        what = _named(method, parameters)
+        return self._insist(what, lambda: self._once(method, read, parameters))
 
     def server_ms(self) -> int:
         """The exchange's time; the offset of our clock is measured with it.
@@ -156,8 +157,12 @@ class Rest:
         """
         return self._insist("get_server_time", lambda: self._server_time(reading))
 
-    def _insist(self, method: str, once: Callable[[], T]) -> T:
+    def _insist(self, what: str, once: Callable[[], T]) -> T:
         """Ask until there is an answer.
+
+        Args:
+            what: is asked, in words.
+            once: asks once.
 
         Raises:
             ExchangeError: as ``ask``.
@@ -177,8 +182,8 @@ class Rest:
             self._refuse()  # who is stopped meanwhile is told so
         ahead = f"; its clock is {self.offset_ms:+,} ms ahead of ours" if failure.clock else ""
         raise ExchangeError(
-            f"no answer to {method} in {self.attempts} attempts; at last: {failure}{ahead}",
-            "an answer of the exchange",
+            f"no answer to {what} in {self.attempts} attempts; at last: {failure}{ahead}",
+            f"an answer of {getattr(self.client, 'endpoint', 'the exchange')}",
             "check the network and the exchange's status, then run it again: it goes on where "
             "it stopped",
         )
@@ -228,9 +233,9 @@ class Rest:
         try:
             return read(getattr(self.client, method)(**parameters)["result"])
         except InvalidRequestError as error:
-            raise coded(method, error) from None
+            raise coded(_named(method, parameters), error) from None
         except FailedRequestError as error:
-            raise self._heeded(failed(method, error)) from None
+            raise self._heeded(failed(_named(method, parameters), error)) from None
         except (requests.RequestException, TimeoutError) as error:
             raise PassingError(f"no connection ({type(error).__name__})") from None
         except MALFORMED as error:
@@ -275,6 +280,11 @@ class Rest:
             if words not in self.asked.failures and len(self.asked.failures) >= KINDS:
                 words = "others"  # some have a time in their words: all are new
             self.asked.failures[words] = self.asked.failures.get(words, 0) + 1
+
+
+def _named(method: str, parameters: Mapping[str, Any]) -> str:
+    """A question in words."""
+    return f"{method} of {parameters['symbol']}" if "symbol" in parameters else method
 
 
 __all__ = [

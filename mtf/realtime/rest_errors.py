@@ -64,7 +64,7 @@ class PassingError(Exception):
         self.reset_ms, self.clock = reset_ms, clock
 
 
-def coded(method: str, error: InvalidRequestError) -> Exception:
+def coded(what: str, error: InvalidRequestError) -> Exception:
     """An answer with a code of the exchange."""
     code, words = error.status_code, shown(error.message)
     if type(code) is not int:  # of somebody in between: a gateway, a proxy
@@ -76,13 +76,13 @@ def coded(method: str, error: InvalidRequestError) -> Exception:
         return PassingError(f"code {code} ({words})", when, clock=code == CLOCK_CODE)
     return RefusedError(
         code,
-        f"the exchange refuses {method} with code {code}: {words}",
+        f"the exchange refuses {what} with code {code}: {words}",
         "a question that it answers",
         "check symbol, category and times",
     )
 
 
-def failed(method: str, error: FailedRequestError) -> Exception:
+def failed(what: str, error: FailedRequestError) -> Exception:
     """A status other than 200, or no JSON, which pybit calls 409."""
     status = int(error.status_code)
     if status == 409:
@@ -98,7 +98,7 @@ def failed(method: str, error: FailedRequestError) -> Exception:
         )
     return RefusedError(
         status,
-        f"{method} was answered with status {status}",
+        f"{what} was answered with status {status}",
         "200",
         "check data.endpoint (--endpoint): redirects are not followed",
     )

@@ -129,7 +129,7 @@ def test_what_is_not_wanted_any_more_is_not_asked_for(market: SyntheticMarket) -
         one.backfill.want(
             [minutes(START, START + MINUTE), minutes(START, START + MINUTE, "SOLUSDT")]
         )
-        until(lambda: len(asked(sandbox)) == 1)
+        until(lambda: len(asked(sandbox)) >= 1)
         one.backfill.want([minutes(START, START + MINUTE, "BTCUSDT")])
         answers = one.wait_for_answers(2)
         assert [each["symbol"] for each in answers[:2]] == ["ETHUSDT", "BTCUSDT"]

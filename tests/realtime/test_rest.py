@@ -63,8 +63,10 @@ def test_waits_double_with_jitter_and_have_an_end(market: SyntheticMarket) -> No
     clock = QuickTime()
     with Sandbox(market) as sandbox, asking(sandbox, clock, attempts=9) as rest:
         sandbox.inject(Fault("http_500", where=KLINE, count=9))
-        with pytest.raises(ExchangeError, match=r"no answer to get_kline in 9 attempts; .* 500"):
+        words = r"no answer to get_kline of ETHUSDT in 9 attempts; .* 500"
+        with pytest.raises(ExchangeError, match=words) as caught:
             rest.ask("get_kline", rows, **WANTED)
+        assert sandbox.url in caught.value.expected
     waits = [seconds for seconds in clock.slept if seconds > 0.02]  # the others are the pace
     assert len(waits) == 8
     for wait, longest in zip(waits, (0.5, 1, 2, 4, 8, 16, 30, 30), strict=True):
@@ -115,7 +117,9 @@ def test_who_is_stopped_asks_no_more(market: SyntheticMarket) -> None:
 
 def test_a_refusal_is_told_and_not_repeated(market: SyntheticMarket) -> None:
     with Sandbox(market) as sandbox, asking(sandbox) as rest:
-        with pytest.raises(RefusedError, match="code 10001: params error: symbol") as caught:
+        with pytest.raises(
+            RefusedError, match="NOPEUSDT with code 10001: params error: symbol"
+        ) as caught:
             rest.ask("get_kline", rows, **{**WANTED, "symbol": "NOPEUSDT"})
         assert caught.value.code == 10001
         assert len(sandbox.requests) == 1

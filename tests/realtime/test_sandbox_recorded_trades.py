@@ -86,7 +86,7 @@ def test_the_sample_is_streamed_whole(real_data: Path) -> None:
         until(lambda: len(sandbox.subscribed) == 2)
         for _ in range(24):
             sandbox.advance(MINUTE // 2)
-        candles.wait(lambda messages: len(closed(messages)) == 11)
+        candles.wait(lambda messages: len(closed(messages)) == 12)
         trades.wait(lambda messages: sum(len(one["data"]) for one in messages) == len(wanted))
     heard = [trade for message in trades.messages for trade in message["data"]]
     told = [(one["T"], one["seq"], float(one["p"]), float(one["v"])) for one in heard]
