@@ -8,6 +8,8 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 # One thread a test: the figures that tests assert must not depend on who else uses the machine.
 TEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1 $(BIN)/pytest
+# Each worker takes neighbours, which share fixtures, and at the end some of the other's.
+PARALLEL := -n $(WORKERS) --dist worksteal
 WORKERS ?= 2
 
 .PHONY: train test test-slow test-long check format schema tensorboard clean
@@ -16,10 +18,10 @@ train: .venv/installed
 	$(BIN)/python -m mtf.train configs/dsc_mtf.yaml
 
 test: .venv/installed
-	$(TEST) -n $(WORKERS) -m "not slow and not long"
+	$(TEST) $(PARALLEL) -m "not slow and not long"
 
 test-slow: .venv/installed
-	$(TEST) -n $(WORKERS) -m "slow and not alone"
+	$(TEST) $(PARALLEL) -m "slow and not alone"
 	$(TEST) -m "slow and alone"
 
 test-long: .venv/installed

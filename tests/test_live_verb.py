@@ -116,8 +116,14 @@ def test_killed_and_started_again_it_has_the_same_position(run: Run) -> None:
     assert compared.profit[0] == pytest.approx(compared.profit[1], abs=1e-9 * 100_000)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["silent", "stall", "frozen"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("silent", marks=pytest.mark.slow),
+        pytest.param("stall", marks=pytest.mark.long),
+        pytest.param("frozen", marks=pytest.mark.long),
+    ],
+)
 def test_a_dead_stream(run: Run, kind: str) -> None:
     """BTC stops for 20 minutes in mid-session: decisions go on degraded, then whole again.
 
@@ -154,8 +160,13 @@ def test_a_dead_stream(run: Run, kind: str) -> None:
         assert {"silent": "stale", "frozen": "frozen"}[kind] in {line["state"] for line in states}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("ahead_ms", [-10_000, 60_000])
+@pytest.mark.parametrize(
+    "ahead_ms",
+    [
+        pytest.param(-10_000, marks=pytest.mark.slow),
+        pytest.param(60_000, marks=pytest.mark.long),
+    ],
+)
 def test_clocks_that_disagree(run: Run, ahead_ms: int) -> None:
     """L3: the exchange's clock is off for ten minutes: no order then, and the halt has a name."""
     allow_everything(run)

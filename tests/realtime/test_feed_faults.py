@@ -25,7 +25,7 @@ START = 1_748_736_000_000
 MINUTE, HOUR = 60_000, 3_600_000
 SPEED = 120.0
 LENGTH_MS = 40 * MINUTE
-SCHEDULES, SAMPLE, FAULTS = 50, 5, 30
+SCHEDULES, SAMPLE, FAULTS = 50, 3, 30
 KEYS: tuple[Key, ...] = (
     ("ETHUSDT", Timeframe.parse("1m")),
     ("BTCUSDT", Timeframe.parse("1m")),

@@ -68,7 +68,10 @@ def same(run: Run, folder: SessionFolder, session: Session) -> Compared:
     return compared
 
 
-@pytest.mark.parametrize("minute", [11, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "minute",
+    [pytest.param(11, marks=pytest.mark.slow), pytest.param(12, marks=pytest.mark.long)],
+)
 def test_a_kill_some_seconds_after_a_decision(run_of_seconds: Run, minute: int) -> None:
     """An order on its way is filled in seconds that this process alone was told of."""
     run, kill_ms = run_of_seconds, START + minute * MINUTE + 40_000
