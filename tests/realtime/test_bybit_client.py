@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from answering import answering
 from listening import MINUTE, pybit
 from pybit.exceptions import FailedRequestError, InvalidRequestError
 
@@ -69,6 +70,18 @@ def test_one_call_is_one_request(
         client.get_kline(**WANTED)
     assert getattr(caught.value, "status_code", None) == code
     assert len(sandbox.requests) == 1
+
+
+def test_this_machine_is_reached_past_any_proxy(
+    sandbox: Sandbox, client: BybitClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with answering(b"HTTP/1.1 502 x\r\nContent-Length: 0\r\n\r\n") as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://{proxy.host}")
+        assert client.get_kline(**WANTED)["result"]["list"]
+        assert proxy.asked == []
 
 
 def test_a_redirect_is_not_followed(sandbox: Sandbox, client: BybitClient) -> None:

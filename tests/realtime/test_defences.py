@@ -340,7 +340,7 @@ DEFENCES = [
         "bybit_client.py",
         "self.client.trust_env = not is_loopback(endpoint)",
         "self.client.trust_env = True",
-        "test_bybit_stream",
+        "test_bybit_client",
     ),
     of(
         "a table of other weights opens no gate",

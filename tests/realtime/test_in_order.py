@@ -114,7 +114,8 @@ def test_two_words_about_a_held_candle_and_rest_is_asked(twice: str) -> None:
 def test_only_a_closed_candle_is_a_candle() -> None:
     taking = intake()
     growing = frame(TEN[0], at(0.5), confirm=False)
-    assert told(taken(taking, growing, growing)) == []
+    events = taken(taking, growing, growing)
+    assert (told(events), faults(events)) == ([], [])
     assert told(taken(taking, frame(TEN[0]))) == numbers(TEN[:1])
 
 

@@ -231,6 +231,15 @@ def test_requests_are_spread_evenly_over_all_who_ask() -> None:
     assert len(clock.slept) == 20
 
 
+def test_every_question_waits_for_its_turn(market: SyntheticMarket) -> None:
+    clock = QuickTime()
+    with Sandbox(market) as sandbox, asking(sandbox, clock, per_second=10.0) as rest:
+        for _ in range(3):
+            rest.ask("get_kline", rows, **WANTED)
+        rest.server_ms()
+    assert clock.slept == pytest.approx([0.1, 0.1, 0.1])
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, 101.0, float("nan")])
 def test_a_rate_that_the_exchange_would_not_bear_is_refused(rate: float) -> None:
     with pytest.raises(MtfError, match="requests a second"):
