@@ -33,6 +33,16 @@ def asked(taking: Intake, now_ms: int) -> list[tuple[float, float]]:
     return [((a.start_ms - START) / MINUTE_MS, (a.end_ms - START) / MINUTE_MS) for a in asks]
 
 
+def why(taking: Intake, now_ms: int) -> set[str]:
+    """Why it is asked for."""
+    return {ask.why for ask in taking.wanted(now_ms)}
+
+
+def words(events: list[Event]) -> str:
+    """Of the last fault."""
+    return [event.words for event in events if isinstance(event, FeedFault)][-1]
+
+
 def faults(events: list[Event]) -> list[str]:
     return [event.kind for event in events if isinstance(event, FeedFault)]
 
@@ -88,6 +98,7 @@ def test_what_was_told_stays_when_it_comes_with_other_numbers() -> None:
     events = taken(intake(), frame(TEN[0]), frame(other), answer([other], at(0), at(1), at(2)))
     assert told(events) == numbers(TEN[:1])
     assert faults(events) == ["conflict", "conflict"]
+    assert "it was (" in words(events)
 
 
 def test_what_was_not_told_yet_is_what_rest_says() -> None:
@@ -163,6 +174,7 @@ def test_the_history_is_one_question_whose_pages_may_come_in_any_order() -> None
     taking = intake()
     assert asked(taking, at(8)) == [(0, 7)]  # the last one closed just now: it is not sure yet
     assert asked(taking, at(8.1)) == [(0, 8)]
+    assert why(taking, at(8.1)) == {"history"}
     assert states(taken(taking, whole_answer(4, 8, at(8.2)))) == ["starting"]
     assert asked(taking, at(8.2)) == [(0, 4)]
     events = taken(taking, whole_answer(0, 4, at(8.3)))
@@ -193,7 +205,8 @@ def test_many_candles_at_once_in_pages_from_behind() -> None:
 
 def test_rows_of_an_open_candle_are_not_told() -> None:
     taking = intake()
-    assert told(taken(taking, whole_answer(0, 3, at(2.5)))) == numbers(TEN[:2])
+    events = taken(taking, whole_answer(0, 3, at(2.5)))
+    assert (told(events), faults(events)) == (numbers(TEN[:2]), [])
     changed = [*TEN[2][:5], "9", "0"]
     assert told(taken(taking, frame(changed))) == numbers([changed])
 
@@ -246,7 +259,9 @@ def test_a_gap_that_is_filled_after_all_is_a_conflict() -> None:
     taking = intake()
     now = at(10) + SETTLED
     taken(taking, whole_answer(0, 10, now, lacks=(3,)), whole_answer(3, 4, now, lacks=(3,)))
-    assert faults(taken(taking, whole_answer(3, 4, now))) == ["conflict"]
+    events = taken(taking, whole_answer(3, 4, now))
+    assert faults(events) == ["conflict"]
+    assert "there was none" in words(events)
 
 
 def test_backfill_an_overdue_candle_is_asked_for_after_the_grace() -> None:
@@ -255,6 +270,7 @@ def test_backfill_an_overdue_candle_is_asked_for_after_the_grace() -> None:
     assert asked(taking, at(2) + 4_999) == []
     assert states(taking.advance(at(2) + 4_999)) == []
     assert asked(taking, at(2) + 5_000) == [(1, 2)]
+    assert why(taking, at(2) + 5_000) == {"missing"}
     assert states(taking.advance(at(2) + 5_000)) == ["filling"]
     events = taken(taking, whole_answer(1, 2, at(2.2)))
     assert (told(events), states(events)) == (numbers(TEN[1:2]), ["live"])
@@ -267,6 +283,7 @@ def test_backfill_what_closed_without_a_connection_is_asked_for_once_it_is_open(
     events = taken(taking, connection("open", at(2) + 1_000))
     assert states(events) == ["filling"]
     assert asked(taking, at(2) + 1_000) == [(1, 2)]  # at once, not after the grace
+    assert why(taking, at(2) + 1_000) == {"while there was no connection"}
     events = taken(taking, whole_answer(1, 2, at(2) + 1_500))
     assert (told(events), states(events)) == (numbers(TEN[1:2]), ["live"])
 
