@@ -211,6 +211,13 @@ def test_rows_of_an_open_candle_are_not_told() -> None:
     assert told(taken(taking, frame(changed))) == numbers([changed])
 
 
+@pytest.mark.parametrize(("asked_ms", "count"), [(at(3) - 500, 2), (at(3) + 500, 2), (at(4), 3)])
+def test_an_answer_is_not_the_last_word_on_what_closed_just_now(asked_ms: int, count: int) -> None:
+    """Our clock may be a second off."""
+    events = taken(intake(), whole_answer(0, 3, asked_ms))
+    assert (told(events), faults(events)) == (numbers(TEN[:count]), [])
+
+
 def test_what_two_settled_answers_lack_does_not_exist() -> None:
     taking = intake()
     now = at(10) + SETTLED
@@ -245,6 +252,17 @@ def test_a_full_answer_says_nothing_about_what_had_no_room_in_it() -> None:
         full = answer(rows[500:], at(0), at(1_500), at(1_500) + SETTLED)
         assert gaps(taken(taking, full)) == []
     assert asked(taking, at(1_500) + SETTLED)[0][0] == 0
+
+
+def test_a_page_that_is_full_of_rows_told_twice_has_all_there_are() -> None:
+    rows = candles(1_000)
+    page = [rows[0], *(row for minute, row in enumerate(rows) if minute != 500)]
+    taking = intake()
+    events = []
+    for _ in range(2):
+        events += taken(taking, answer(page, at(0), at(1_000), at(1_000) + SETTLED))
+    assert gaps(events) == [(at(500), at(501))]
+    assert len(told(events)) == 999
 
 
 def test_what_may_still_come_is_asked_for_again_after_a_while() -> None:
