@@ -397,8 +397,21 @@ def test_an_answer_to_a_question_of_an_earlier_connection_is_not_taken() -> None
     taken(taking, connection("lost", ms(3), "reset"), connection("open", ms(8)))
     taken(taking, connection("lost", ms(9), "reset"), connection("open", ms(12)))
     assert told(taken(taking, rest(trade(-5, 9.0), opened=8, at=12.1))) == []
+    assert len(taking.wanted(ms(17.1))) == 1
     right = rest(trade(-5, 9.0), trade(14, 9.0), opened=12, at=15)
     assert len(told(taken(taking, right, word(15)))) == 14
+    # Nor one that comes again after all.
+    events = taken(taking, rest(trade(2, 5.0), opened=12, at=15.1), word(20.5))
+    assert seconds(events) == [(14, [9.0] * 4 + [1.0])]
+
+
+def test_seconds_are_caught_up_once_they_have_begun_and_while_the_exchange_speaks() -> None:
+    assert not intake().caught_up(ms(0))
+    taking = begun()
+    assert taking.caught_up(ms(0))
+    assert not taking.caught_up(ms(10))
+    taken(taking, word(10))
+    assert taking.caught_up(ms(10))
 
 
 def test_staleness_when_no_trade_comes() -> None:
