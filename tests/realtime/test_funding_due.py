@@ -81,6 +81,15 @@ def test_a_rate_that_is_told_late_is_waited_for(late_ms: int) -> None:
     assert len(told) == 3
 
 
+def test_an_answer_up_to_a_payment_says_nothing_of_it() -> None:
+    """A page of a long history ends just before one, which was due long ago by now."""
+    due, now_ms = FundingDue("ETHUSDT", START, 8 * HOUR), START + 9 * HOUR
+    events = due.answer([row(START)], START, START + 8 * HOUR, now_ms)
+    assert not [one for one in events if isinstance(one, FeedFault)]
+    events = due.answer([row(START + 8 * HOUR)], START + 8 * HOUR, START + 8 * HOUR + 1, now_ms)
+    assert [one.time_ms for one in events if isinstance(one, FundingRate)] == [START + 8 * HOUR]
+
+
 def test_what_nobody_expects_is_believed_at_once() -> None:
     exchange = Exchange(FundingDue("ETHUSDT", START + 1), 8 * HOUR)
     events = list(exchange.told(START, START + 3 * HOUR))
