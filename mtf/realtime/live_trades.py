@@ -12,6 +12,7 @@ its trades are taken once they reach the first one that the stream told.
 
 from __future__ import annotations
 
+from mtf.market.finding import counted
 from mtf.market.timeframe import UNIT_MS, Timeframe
 from mtf.market.trade_candles import TradeCandles, TradeRows, in_order
 from mtf.realtime.events import Ask, Closed, Event, FeedFault, NoCandle
@@ -178,7 +179,8 @@ class LiveSeconds:
         times, ohlcv = self._builder.close(until_ms)
         events: list[Event] = []
         if self._builder.late > late:
-            words = f"{self._builder.late - late} trades of seconds that were told without them"
+            late = self._builder.late - late
+            words = f"{counted(late, 'trade')} of seconds that were told without"
             events.append(self._fault("late trade", words, at_ms))
         if len(times) == 0:
             return events

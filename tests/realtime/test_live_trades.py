@@ -238,7 +238,9 @@ def test_a_trade_that_comes_too_late_is_a_fault() -> None:
     events = taken(taking, stream(trade(0.2, 10.0)), stream(trade(3.5, 11.0)))
     assert len(told(events)) == 2
     events = taken(taking, stream(trade(0.4, 99.0), at=3.6), stream(trade(6.5, 11.0)))
-    assert faults(events) == ["late trade"]
+    events += taken(taking, stream(trade(0.5, 99.0), at=6.6), stream(trade(9.5, 11.0)))
+    said = [event.words for event in events if isinstance(event, FeedFault)]
+    assert said == ["ETHUSDT 1s: 1 trade of seconds that were told without"] * 2
     assert 99.0 not in np.array(told(events))
 
 
