@@ -8,9 +8,9 @@ TORCH_INDEX ?=
 BIN := .venv/bin
 # One thread a test: the figures that tests assert must not depend on who else uses the machine.
 TEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMEXPR_NUM_THREADS=1 $(BIN)/pytest
+WORKERS ?= 2
 # Each worker takes neighbours, which share fixtures, and at the end some of the other's.
 PARALLEL := -n $(WORKERS) --dist worksteal
-WORKERS ?= 2
 
 .PHONY: train test test-slow test-long check format schema tensorboard clean
 

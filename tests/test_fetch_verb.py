@@ -119,11 +119,11 @@ def test_ctrl_c_keeps_what_came_and_says_how_to_go_on(
 
 
 def test_the_order_book_is_listened_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two minutes of the market, told ten times a second of a clock that runs at 60 x."""
+    """Four minutes of the market, told ten times a second of a clock that runs at 60 x."""
     market = SyntheticMarket(start_ms=START, history_days=2)
     with Sandbox(market, speed=60.0) as sandbox:
         fetch.main(
-            "bybit", ["BTCUSDT"], book="2m", store=tmp_path, endpoint=sandbox.url, speed=60.0
+            "bybit", ["BTCUSDT"], book="4m", store=tmp_path, endpoint=sandbox.url, speed=60.0
         )
     assert "BTCUSDT order book: " in capsys.readouterr().out
     files = sorted((tmp_path / "linear").glob("BTCUSDT_book_*.parquet"))
@@ -140,7 +140,7 @@ def test_an_order_book_at_another_speed_is_refused(tmp_path: Path) -> None:
     with Sandbox(market, speed=60.0) as sandbox:
         words = "found --speed 1, but the exchange's time runs at"
         with pytest.raises(ConfigError, match=words):
-            fetch.main("bybit", ["BTCUSDT"], book="2m", store=tmp_path, endpoint=sandbox.url)
+            fetch.main("bybit", ["BTCUSDT"], book="4m", store=tmp_path, endpoint=sandbox.url)
     assert not list((tmp_path / "linear").glob("*.parquet"))
 
 

@@ -18,6 +18,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def trials(folder: Path, number: int, seed: int = 0) -> list[dict[str, Any]]:
     """Kill so many trainings; the first of the seed's trials."""
+    folder.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, killing.__file__, str(folder), str(seed), str(number)],
         env=ENVIRONMENT,
@@ -44,8 +45,11 @@ def check(found: list[dict[str, Any]]) -> tuple[int, int]:
 
 @pytest.mark.slow
 def test_a_sample_of_kills_leaves_no_trace(tmp_path: Path) -> None:
-    kills, within = check(trials(tmp_path, 5))
+    kills, within = check(trials(tmp_path / "0", 5))
     assert kills >= 5
+    for seed in (1, 2, 3):  # that a save is hit is luck, too
+        if not within:
+            within = check(trials(tmp_path / str(seed), 5, seed))[1]
     assert within >= 1
 
 
@@ -62,7 +66,7 @@ def test_a_fresh_process_goes_on_where_another_was_killed(tmp_path: Path) -> Non
         killing.write_world(tmp_path / name)
     mtf(tmp_path / "whole", "train", "killed.yaml").wait()
     victim = mtf(tmp_path / "cut", "train", "killed.yaml")
-    assert killing.kill(victim.pid, tmp_path / "cut", killing.Aim("save", 9, 0.001))
+    assert killing.kill(victim.pid, tmp_path / "cut", killing.Aim("save", 4, 0.001))
     victim.returncode = -9  # the kill has waited for it
     assert killing.loadable(tmp_path / "cut").startswith("last-")
     resumed = mtf(tmp_path / "cut", *killing.started_or_resumed(tmp_path / "cut"))

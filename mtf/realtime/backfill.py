@@ -139,16 +139,17 @@ class Backfill:
     def _work(self) -> None:
         """A thread: one page at a time, so that no long history keeps others waiting."""
         while (job := self._next()) is not None:
-            page, failed = job.page(), False
+            page, failure = job.page(), None
             try:
                 self._answer(page)
             except StoppedError:
                 return
             except MtfError as error:
-                failed = True
-                self._fail(page, error)
+                failure = error
             job.at_ms = page.end_ms
-            self._put_back(job, failed=failed)
+            self._put_back(job, failed=failure is not None)
+            if failure is not None:  # told afterwards: whoever hears of it may have it forgotten
+                self._fail(page, failure)
 
     def _next(self) -> Job | None:
         """The next question, the shortest first; None = there is no more."""

@@ -81,25 +81,26 @@ class Socket:
             every_s: between two pings.
             wait_s: without any frame for so long after a ping, the connection is dead.
         """
-        heard = asked = time.monotonic()
+        asked, unheard = time.monotonic(), None
         while (sock := self.sock) is not None:
             now = time.monotonic()
             if now - asked >= every_s:
                 ping()
-                asked = now
-            if asked > heard and now - heard >= every_s + wait_s:
-                return "no answer to a ping"
+                asked, unheard = now, now if unheard is None else unheard
             sock.settimeout(max(min(asked + every_s - now, wait_s), 0.01))
             try:
                 code, frame = sock.recv_data_frame(control_frame=True)
             except websocket.WebSocketTimeoutException:
+                # Only now: after a stall of ours the answer may be there, to be read.
+                if unheard is not None and time.monotonic() - unheard >= wait_s:
+                    return "no answer to a ping"
                 continue
             if code == websocket.ABNF.OPCODE_CLOSE:
                 status = int.from_bytes(frame.data[:2], "big") if frame.data else 1005
                 return f"closed by the server with code {status}"
             if code == websocket.ABNF.OPCODE_TEXT:
                 on_text(frame.data.decode())
-            heard = time.monotonic()  # after the callback, whose slowness is not the server's
+            unheard = None
         return "closed by us"
 
 

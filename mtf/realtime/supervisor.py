@@ -182,6 +182,7 @@ class Supervisor:
             if not why and self._topics and not stream.accepted:
                 state, why = "refused", "; ".join(self._refusals(stream).values())
             elif not why:
+                self._unwanted = ""  # what was asked for until now was of another connection
                 self._opened(stream)
                 why = self._watch(stream)
         finally:
@@ -230,7 +231,6 @@ class Supervisor:
 
     def _watch(self, stream: BybitStream) -> str:
         """Wait for the end of a connection, or end it when it is silent; return why."""
-        self._unwanted = ""
         asked_s = time.monotonic()
         silence = Silence(asked_s, self._heard)
         while not stream.ended.wait(LOOK_S):

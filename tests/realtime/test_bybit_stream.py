@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def asked_again(stream: BybitStream) -> str:
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(2)
+    thread.join(30)
     return told[0] if told else "it waits for ever"
 
 
@@ -211,6 +212,18 @@ def test_a_slow_callback_is_no_silence(market: SyntheticMarket) -> None:
         sandbox.advance(MINUTE)
         heard.wait_for(2)
         assert not stream.ended.wait(0.3)
+
+
+def test_a_process_that_was_stopped_asks_once_more_before_it_gives_up(
+    market: SyntheticMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_s = [0.0]
+    passing = SimpleNamespace(monotonic=lambda: time.monotonic() + stopped_s[0])
+    monkeypatch.setattr("mtf.realtime.stream_socket.time", passing)
+    pings = {"ping_interval_s": 0.1, "ping_timeout_s": 0.1}
+    with Sandbox(market) as sandbox, minutes_of_eth(sandbox, print, **pings) as stream:
+        for stopped_s[0] in (10.0, 20.0, 30.0):
+            assert not stream.ended.wait(0.3)
 
 
 def test_a_failing_callback_ends_it(market: SyntheticMarket) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import secrets
 import threading
@@ -176,7 +178,9 @@ def test_what_was_missed_is_asked_for_after_each_reconnect(market: SyntheticMark
         assert_whole(events, sandbox, SINCE, end)
         missed = ["answer"] * 3 + ["stream"] + ["stream"] + ["answer"] * 70 + ["stream"]
         assert sources(events, ETH, START) == missed
-        lost_and_live = [state for state in states(events, ETH) if state in ("lost", "live")]
+        # Lost for another reason is told, too: where it was refused meanwhile.
+        told = (state for state in states(events, ETH) if state in ("lost", "live"))
+        lost_and_live = [state for state, _ in itertools.groupby(told)]
         assert lost_and_live == ["live", *["lost", "live"] * 3]
         assert len(sandbox.connects) <= 4 + 3
 
@@ -188,12 +192,8 @@ def test_take_gives_what_arrived_by_a_time_and_keeps_the_rest(market: SyntheticM
         while feed.take(NOW, 0.05) or not feed.over(NOW):
             pass
         assert not feed.over(NOW + MINUTE)
-        quiet: list[Event] = []
-        began = time.monotonic()
-        while time.monotonic() - began < 0.2:  # until nothing comes: the market stands still
-            began = time.monotonic()
-            quiet = feed.take(NOW + 30_000, wait_s=0.2)
-        assert quiet == []
+        while feed.take(NOW + 30_000, wait_s=0.2):  # until nothing comes: the market stands still
+            pass
         sandbox.advance(MINUTE)
         until(lambda: len(feed._inbox._queue) >= 2 * len(SINCE) - 1)
         assert not [each for each in feed.take(NOW + MINUTE - 1) if isinstance(each, Closed)]
@@ -339,6 +339,8 @@ def test_it_ends_within_two_seconds_and_leaves_nothing(
     market: SyntheticMarket, tmp_path: Path
 ) -> None:
     with Sandbox(market, start_ms=NOW) as sandbox:
+        until(lambda: not [each for each in threading.enumerate() if each.name == "deadline"])
+        gc.collect()  # what tests before this one have left
         before = threading.active_count(), handles()
         for number in range(20):
             record = Recorder(tmp_path / f"{number}.jsonl")
@@ -353,7 +355,7 @@ def test_it_ends_within_two_seconds_and_leaves_nothing(
                 began = time.monotonic()
             assert time.monotonic() - began < 5  # an attempt is given longer
             assert not [each for each in threading.enumerate() if each.name.startswith("feed")]
-            until(lambda: (threading.active_count(), handles()) == before)
+            until(lambda: threading.active_count() <= before[0] and handles() <= before[1])
 
 
 def test_an_end_does_not_wait_for_an_exchange_that_is_slow(market: SyntheticMarket) -> None:
@@ -413,7 +415,7 @@ def test_a_new_connection_asks_at_once_for_what_failed_before(market: SyntheticM
 
 
 def test_one_silent_topic_is_asked_for_and_ends_nothing(market: SyntheticMarket) -> None:
-    options: dict[str, Any] = {"stale_s": 0.5, "least_stale_s": 0.5}
+    options: dict[str, Any] = {"stale_s": 2.5, "least_stale_s": 2.5}
     with (
         Sandbox(market, start_ms=NOW) as sandbox,
         feeding(sandbox, Intake(SINCE), **options) as feed,
@@ -424,7 +426,7 @@ def test_one_silent_topic_is_asked_for_and_ends_nothing(market: SyntheticMarket)
         for step in range(40):
             sandbox.advance(MINUTE // 4)
             events += feed.take(2**60, 0.05)
-            time.sleep(0.02)
+            time.sleep(0.08)  # longer in all than a silence may last
             assert step or not words(events, "lost connection")
         take_until(feed, up_to(START + 10 * MINUTE - 10_000, ETH, BTC), events)
         assert set(sources(events, ETH, START)) == {"stream"}
@@ -456,7 +458,7 @@ def test_a_clock_that_is_off_is_named_and_spoils_no_candle(
     with Sandbox(market, start_ms=NOW, speed=60.0) as sandbox:
         with feeding(sandbox, Intake(SINCE), measure_s=6.0, least_measure_s=0.1) as feed:
             events = take_until(feed, up_to(START, *SINCE))
-            sandbox.inject(Fault("clock", value=ahead, lasts_ms=90_000))
+            sandbox.inject(Fault("clock", value=ahead, lasts_ms=180_000))
             off = [ahead - 3_000, ahead + 3_000]
             take_until(feed, lambda told: any(off[0] < o < off[1] for o in offsets(told)), events)
             take_until(feed, lambda told: abs(offsets(told)[-1]) < 3_000, events)

@@ -166,10 +166,10 @@ def test_answers_to_requests(market: SyntheticMarket) -> None:
 
 def test_pybits_own_pings_are_answered(market: SyntheticMarket) -> None:
     with Sandbox(market) as sandbox:
-        with listening(sandbox, ping_interval=0.2, ping_timeout=0.1, retries=2) as stream:
+        with listening(sandbox, ping_interval=1.6, ping_timeout=1.5, retries=2) as stream:
             heard = Heard()
             stream.kline_stream(1, "ETHUSDT", heard)
-            time.sleep(0.7)  # several pings; without pongs the client would have left
+            until(lambda: stream.ws.last_pong_tm > 0)
             assert stream.is_connected()
             sandbox.advance(MINUTE)
             heard.wait_for(1)
@@ -287,7 +287,8 @@ def test_nothing_is_left_behind(market: SyntheticMarket) -> None:
         socket.close()
         if attempt == 0:  # the first one imports and caches
             before = (len(os.listdir("/dev/fd")), threading.active_count())
-    assert (len(os.listdir("/dev/fd")), threading.active_count()) == before
+    assert len(os.listdir("/dev/fd")) <= before[0]
+    assert threading.active_count() <= before[1]
 
 
 def test_a_port_that_is_taken(market: SyntheticMarket) -> None:
