@@ -175,11 +175,10 @@ class LiveSeconds:
         """Seconds that were over by a time."""
         if self._builder is None or until_ms < self.next_ms + SECOND_MS:
             return []
-        late = self._builder.late
+        before = self._builder.late
         times, ohlcv = self._builder.close(until_ms)
         events: list[Event] = []
-        if self._builder.late > late:
-            late = self._builder.late - late
+        if (late := self._builder.late - before) > 0:
             words = f"{counted(late, 'trade')} of seconds that were told without"
             events.append(self._fault("late trade", words, at_ms))
         if len(times) == 0:

@@ -335,7 +335,7 @@ def test_nothing_is_acted_upon_that_is_not_recorded(market: SyntheticMarket) -> 
     assert full.closed
 
 
-def test_it_ends_within_two_seconds_and_leaves_nothing(
+def test_it_ends_sooner_than_an_attempt_and_leaves_nothing(
     market: SyntheticMarket, tmp_path: Path
 ) -> None:
     with Sandbox(market, start_ms=NOW) as sandbox:
